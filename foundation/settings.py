@@ -1,0 +1,116 @@
+"""The platform's settings, read once from the environment.
+
+The composition root (the command, Dagster's definitions, a dashboard's start
+page) calls `load_settings` once and passes the result down; nothing reads the
+environment at import.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from foundation.errors import SettingsError
+from foundation.home import data_home
+
+PREFIX = "QUARTERDECK_"
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """How a log line looks: for a person or for a program."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class Settings(BaseSettings):
+    """All settings; each is read from ``QUARTERDECK_<NAME>``.
+
+    Attributes
+    ----------
+    home : Path
+        The data home: bars, results, compiled kernels, the SQLite file.
+        Absolute. ``.quarterdeck`` in the checkout by default.
+    database_url : str
+        SQLAlchemy URL of the record, ``sqlite:///…`` or
+        ``postgresql+psycopg://…``; by default a SQLite file in the home.
+        May hold a password, so it isn't shown by ``repr``.
+    kafka_url : str
+        The bus; empty for the embedded one.
+    log_level, log_format
+        What goes to the standard error, and how.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
+
+    home: Path = Field(default_factory=data_home)
+    database_url: Annotated[str, Field(repr=False)] = ""
+    kafka_url: str = ""
+    log_level: LogLevel = LogLevel.INFO
+    log_format: LogFormat = LogFormat.CONSOLE
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        # Managed PostgreSQL hands out this form, which SQLAlchemy would give to psycopg2.
+        for short in ("postgres://", "postgresql://"):
+            if url.startswith(short):
+                url = "postgresql+psycopg://" + url.removeprefix(short)
+        if url and not url.startswith(("sqlite:///", "postgresql+psycopg://")):
+            scheme = url.split(":", 1)[0]
+            raise ValueError(f"must begin with sqlite:/// or postgresql://, got the scheme {scheme!r}")
+        return url
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_database(cls, values: dict[str, object]) -> dict[str, object]:
+        if not values.get("database_url"):
+            home = Path(str(values.get("home") or data_home())).expanduser().absolute()
+            values["database_url"] = f"sqlite:///{home / 'quarterdeck.sqlite'}"
+        return values
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read and check the settings.
+
+    Parameters
+    ----------
+    **overrides
+        Values that win over the environment, such as ``home=tmp_path``.
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    SettingsError
+        Naming each variable that isn't valid, on one line.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        faults = [
+            f"{PREFIX}{'_'.join(str(part) for part in fault['loc']).upper()}: "
+            + fault["msg"].removeprefix("Value error, ")
+            for fault in error.errors(include_input=False, include_url=False)
+        ]
+        raise SettingsError("; ".join(faults)) from None
