@@ -6,7 +6,7 @@ TESTS ?= tests
 # Two workers by default: the suite compiles, starts servers and a browser.
 WORKERS ?= 2
 
-.PHONY: help setup up test check bench format
+.PHONY: help setup up test check bench format relock
 
 help:
 	@echo 'make up      set up, then start everything and print the URLs (Ctrl-C stops it)'
@@ -37,3 +37,9 @@ bench: setup
 format: setup
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
+
+# Renew the pinned versions within pyproject.toml's bounds. No addresses in the
+# result: every machine has its own way to the packages.
+relock:
+	.venv/bin/uv pip compile deploy/bootstrap.in --generate-hashes --no-emit-index-url --no-header --universal --quiet --output-file deploy/bootstrap.lock
+	.venv/bin/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock

@@ -13,12 +13,13 @@ import hashlib
 import os
 import platform
 import re
+import runpy
 import shutil
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from foundation.home import CHECKOUT
+from foundation.home import CHECKOUT, data_home
 
 _IMPORT = re.compile(
     rb"^[ \t]*(?:from[ \t]+(trading[\w.]*)[ \t]+import[ \t]+(.+)|import[ \t]+(trading[\w.]*))",
@@ -135,3 +136,14 @@ def _cpu() -> str:
     first = text.split("\n\n", 1)[0]
     wanted = ("model name", "flags", "Features", "CPU part")
     return "\n".join(line for line in first.splitlines() if line.startswith(wanted))
+
+
+def main() -> None:
+    """Compile all kernels into the folder that fits the sources; set-up runs this."""
+    use_kernel_cache(data_home())
+    remove_stale_kernels(data_home())
+    runpy.run_module("trading.warm", run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

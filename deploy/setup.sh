@@ -1,0 +1,217 @@
+#!/usr/bin/env bash
+# Make the environment in .venv from requirements.lock, and nothing else.
+#
+# Finds a Python 3.13 or 3.12, installs the pinned packages with their hashes,
+# compiles quickfix with TLS, and fills the cache of compiled kernels. When
+# nothing changed since the last time it ends at once.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+VENV=.venv
+PACKAGES_STAMP=$VENV/.packages-stamp
+KERNELS_STAMP=$VENV/.kernels-stamp
+HEARTBEAT_S=20
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+fail() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
+
+# Whether a command is a Python that we can use. It has to run, because pyenv's
+# shims exist for versions that they then refuse to start.
+is_fitting_python() {
+    "$1" -c 'import sys; sys.exit(not (3, 12) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1
+}
+
+find_python() {
+    local candidate root
+    for candidate in python3.13 python3.12; do
+        if is_fitting_python "$candidate"; then command -v "$candidate"; return; fi
+    done
+    root=${PYENV_ROOT:-$(pyenv root 2>/dev/null || true)}
+    root=${root:-$HOME/.pyenv}
+    for candidate in "$root"/versions/3.13*/bin/python3.13 "$root"/versions/3.12*/bin/python3.12; do
+        if is_fitting_python "$candidate"; then echo "$candidate"; return; fi
+    done
+    for candidate in python3 python; do
+        if is_fitting_python "$candidate"; then command -v "$candidate"; return; fi
+    done
+    return 1
+}
+
+# A Python of another version can still fetch uv, which then fetches the right one.
+find_any_python() {
+    local candidate
+    for candidate in python3 python /usr/bin/python3; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1; then
+            command -v "$candidate"; return
+        fi
+    done
+    return 1
+}
+
+# Make a virtual environment with pip in it, by whichever way this machine offers.
+make_venv() {
+    local python=$1 folder=$2
+    if "$python" -c 'import venv, ensurepip' >/dev/null 2>&1; then
+        "$python" -m venv "$folder"
+    elif "$python" -m pip --version >/dev/null 2>&1; then
+        "$python" -m venv --without-pip "$folder"
+        "$python" -m pip --python "$folder/bin/python" install --quiet pip
+    else
+        fail "$python has neither venv nor pip; on Debian: apt-get install python3-venv (or install uv)"
+    fi
+}
+
+make_environment() {
+    local python
+    if [ -e $VENV ]; then
+        if is_fitting_python $VENV/bin/python; then return; fi
+        say "replacing $VENV, whose Python does not run or is not 3.12 or 3.13"
+        rm -rf $VENV
+    fi
+    if python=$(find_python); then
+        say "using $("$python" --version 2>&1) at $python"
+        if uv --version >/dev/null 2>&1; then
+            uv venv --quiet --python "$python" $VENV
+        else
+            make_venv "$python" $VENV
+        fi
+        return
+    fi
+    say "no Python 3.12 or 3.13 on this machine, so uv downloads one into its own folder"
+    if uv --version >/dev/null 2>&1; then
+        uv venv --quiet --python 3.13 $VENV
+        return
+    fi
+    python=$(find_any_python) || fail "no Python found; on Debian: apt-get install python3 python3-venv"
+    rm -rf build/bootstrap
+    make_venv "$python" build/bootstrap
+    build/bootstrap/bin/python -m pip install --quiet --require-hashes --requirement deploy/bootstrap.lock \
+        || fail "pip could not install uv (see above)"
+    build/bootstrap/bin/uv venv --quiet --python 3.13 $VENV
+}
+
+# uv does not read pip's settings: a machine that reaches packages through a
+# mirror of its own has told only pip where it is.
+follow_pip_index() {
+    local index
+    if [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ] && $VENV/bin/python -m pip --version >/dev/null 2>&1; then
+        index=$($VENV/bin/python -m pip config get global.index-url 2>/dev/null || true)
+        index=${PIP_INDEX_URL:-$index}
+        if [ -n "$index" ]; then export UV_DEFAULT_INDEX=$index; fi
+    fi
+}
+
+install_uv() {
+    if $VENV/bin/python -m pip --version >/dev/null 2>&1; then
+        $VENV/bin/python -m pip install --quiet --require-hashes --requirement deploy/bootstrap.lock \
+            || fail "pip could not install uv (see above)"
+    else
+        uv pip install --quiet --python $VENV --require-hashes --requirement deploy/bootstrap.lock \
+            || fail "uv could not install itself into $VENV (see above)"
+    fi
+}
+
+has_header() {
+    local include
+    include=$($VENV/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
+    printf '#include <%s>\n' "$1" | "${CXX:-c++}" -I"$include" -x c++ -E - >/dev/null 2>&1
+}
+
+# quickfix is published as source only. Say what is missing before it builds,
+# not five minutes later in the middle of a compiler's output.
+check_compiler() {
+    if has_quickfix_with_tls; then return; fi
+    if ! "${CXX:-c++}" --version >/dev/null 2>&1; then
+        fail "quickfix needs a C++ compiler and there is none; on Debian: apt-get install build-essential"
+    fi
+    has_header openssl/ssl.h || fail "quickfix needs OpenSSL's headers; on Debian: apt-get install libssl-dev"
+    has_header Python.h || fail "quickfix needs Python's headers; on Debian: apt-get install python3-dev"
+}
+
+has_quickfix_with_tls() {
+    $VENV/bin/python -c 'import quickfix; quickfix.SSLSocketInitiator, quickfix.SSLSocketAcceptor' \
+        >/dev/null 2>&1
+}
+
+# Run a command and say every now and then that it still runs. What it prints
+# itself is shown as it comes and kept in a log, by which the reason is known.
+run_with_heartbeat() {
+    local log=$1; shift
+    local seconds=0 doing pid status=0
+    : > "$log"
+    "$@" > >(tee -a "$log" >&2) 2>&1 &
+    pid=$!
+    trap 'kill $pid 2>/dev/null; exit 130' INT TERM
+    while kill -0 $pid 2>/dev/null; do
+        sleep 1
+        seconds=$((seconds + 1))
+        if [ $((seconds % HEARTBEAT_S)) -eq 0 ]; then
+            doing="installing packages"
+            if grep -q 'Building quickfix' "$log" && ! grep -q 'Built quickfix' "$log"; then
+                doing="compiling quickfix (4 to 8 minutes, once: uv keeps the result)"
+            fi
+            say "$(printf '%d:%02d' $((seconds / 60)) $((seconds % 60))) $doing"
+        fi
+    done
+    wait $pid || status=$?
+    trap - INT TERM
+    return $status
+}
+
+install_packages() {
+    # -O1 halves the time of quickfix's build; HAVE_SSL gives TLS; without
+    # --no-as-needed the linker drops OpenSSL and the import fails. Build
+    # isolation is off so that the build tools are pinned as well.
+    CXXFLAGS="-O1 -g0 -DHAVE_SSL" LDFLAGS="-Wl,--no-as-needed -lssl -lcrypto" \
+        run_with_heartbeat $VENV/.install.log \
+        $VENV/bin/uv pip install --python $VENV --no-build-isolation --require-hashes \
+        --requirement requirements.lock "$@"
+}
+
+install_all() {
+    local started=$SECONDS
+    follow_pip_index
+    install_uv
+    check_compiler
+    say "installing $(grep -c '^[a-z].*==' requirements.lock) packages from requirements.lock"
+    install_packages || fail "the packages could not be installed (see above)"
+    if ! has_quickfix_with_tls; then
+        say "the quickfix in uv's cache was built without TLS, so it is compiled again"
+        $VENV/bin/uv cache clean --quiet quickfix
+        install_packages --reinstall-package quickfix || fail "quickfix could not be compiled (see above)"
+        has_quickfix_with_tls || fail "quickfix was compiled but has no TLS: see $VENV/.install.log"
+    fi
+    $VENV/bin/uv pip install --quiet --python $VENV --no-build-isolation --no-deps --editable . \
+        || fail "the project itself could not be installed (see above)"
+    say "packages installed in $((SECONDS - started)) s"
+}
+
+fingerprint() {
+    cat requirements.lock deploy/bootstrap.lock pyproject.toml deploy/setup.sh | cksum
+    # A virtual environment that was moved or copied runs the scripts of its old place.
+    pwd
+}
+
+warm_kernels() {
+    local home=${QUARTERDECK_HOME:-$PWD/.quarterdeck} started=$SECONDS
+    [ -f trading/warm.py ] || return 0
+    if [ -f $KERNELS_STAMP ] && [ "$(cat $KERNELS_STAMP)" = "$home" ] && [ -d "$home/kernels" ] \
+        && [ -z "$(find trading requirements.lock -newer $KERNELS_STAMP \( -name '*.py' -o -name '*.lock' \) -print -quit)" ]; then
+        return 0
+    fi
+    touch $KERNELS_STAMP.new
+    say "compiling the kernels into $home/kernels (up to a minute or two, after each change to the core)"
+    $VENV/bin/python -m foundation.kernel_cache || fail "the kernels could not be compiled (see above)"
+    echo "$home" > $KERNELS_STAMP
+    touch -r $KERNELS_STAMP.new $KERNELS_STAMP
+    rm -f $KERNELS_STAMP.new
+    say "kernels ready after $((SECONDS - started)) s"
+}
+
+if ! { [ -f $PACKAGES_STAMP ] && [ "$(fingerprint)" = "$(cat $PACKAGES_STAMP)" ] && [ -x $VENV/bin/python ]; }; then
+    make_environment
+    install_all
+    fingerprint > $PACKAGES_STAMP
+fi
+warm_kernels
