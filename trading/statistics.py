@@ -176,7 +176,7 @@ def session_rate(risk_free_rate: float, annualisation: int = DAYS_A_YEAR) -> flo
     """Return the rate for one session that compounds to a yearly rate."""
     if risk_free_rate == 0.0:
         return 0.0
-    return (1.0 + risk_free_rate) ** (1.0 / annualisation) - 1.0
+    return float((1.0 + risk_free_rate) ** (1.0 / annualisation) - 1.0)
 
 
 def total_return(equity: FloatArray, starting_cash: float) -> float:
@@ -243,7 +243,8 @@ def drawdown(equity: FloatArray, starting_cash: float) -> FloatArray:
     """
     peak = np.maximum.accumulate(equity)
     np.maximum(peak, starting_cash, out=peak)
-    return 1.0 - equity / peak
+    fall: FloatArray = 1.0 - equity / peak
+    return fall
 
 
 def deepest_drawdown(equity: FloatArray, ts: IntArray, starting_cash: float) -> Drawdown:
@@ -551,7 +552,7 @@ def _compound(rate: float, n_periods: float) -> float:
     if not rate >= -1.0:
         return _NAN
     try:
-        return (1.0 + rate) ** n_periods - 1.0
+        return float((1.0 + rate) ** n_periods - 1.0)
     except OverflowError:
         return _NAN
 
