@@ -1,0 +1,177 @@
+"""Columns of bars on their way between files, the store and `Bars`.
+
+The Parquet schema: ``ts timestamp[us, UTC]`` (open time), ``session date32``,
+``open high low close volume double``; and where the source has them
+``bid_open … bid_close``, ``ask_open … ask_close`` and ``halted bool``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from foundation.errors import DataError
+
+PRICE_NAMES = ("open", "high", "low", "close")
+COLUMN_NAMES = (*PRICE_NAMES, "volume")
+BID_NAMES = tuple(f"bid_{name}" for name in PRICE_NAMES)
+ASK_NAMES = tuple(f"ask_{name}" for name in PRICE_NAMES)
+INSTANT = pa.timestamp("us", "UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class BarColumns:
+    """Bars as plain columns, oldest first.
+
+    Attributes
+    ----------
+    ts : int64 array, shape (n_bars,)
+        Open times, UTC nanoseconds.
+    session : int64 array, shape (n_bars,)
+        Session dates, days since 1970-01-01.
+    prices : float64 array, shape (5, n_bars)
+        Rows open, high, low, close, volume.
+    bid, ask : float64 arrays, shape (4, n_bars), or None
+    halted : bool array, shape (n_bars,), or None
+    """
+
+    ts: NDArray[np.int64]
+    session: NDArray[np.int64]
+    prices: NDArray[np.float64]
+    bid: NDArray[np.float64] | None = None
+    ask: NDArray[np.float64] | None = None
+    halted: NDArray[np.bool_] | None = None
+
+    @property
+    def n_bars(self) -> int:
+        """Number of bars."""
+        return int(self.ts.shape[0])
+
+    def select(self, chosen: slice | NDArray[np.generic]) -> BarColumns:
+        """Return some of the bars."""
+        return BarColumns(
+            self.ts[chosen],
+            self.session[chosen],
+            self.prices[:, chosen],
+            None if self.bid is None else self.bid[:, chosen],
+            None if self.ask is None else self.ask[:, chosen],
+            None if self.halted is None else self.halted[chosen],
+        )
+
+    def equals(self, other: BarColumns) -> bool:
+        """Return whether both hold the same bars, bit for bit, NaN equal to NaN."""
+        return self.n_bars == other.n_bars and self.digest() == other.digest()
+
+    def digest(self) -> str:
+        """Return the sha256 of the content."""
+        digest = hashlib.sha256(b"bars 1")
+        for name in ("ts", "session", "prices", "bid", "ask", "halted"):
+            column = getattr(self, name)
+            if column is not None:
+                digest.update(f"{name} {column.shape}".encode())
+                digest.update(np.ascontiguousarray(column).data)
+        return digest.hexdigest()
+
+    def to_table(self) -> pa.Table:
+        """Return the bars in the store's Parquet schema."""
+        columns: dict[str, pa.Array] = {
+            "ts": pa.array(self.ts // 1000).cast(INSTANT),
+            "session": pa.array(self.session.astype(np.int32)).cast(pa.date32()),
+        }
+        for i, name in enumerate(COLUMN_NAMES):
+            columns[name] = pa.array(self.prices[i])
+        for names, side in ((BID_NAMES, self.bid), (ASK_NAMES, self.ask)):
+            if side is not None:
+                for i, name in enumerate(names):
+                    columns[name] = pa.array(side[i])
+        if self.halted is not None:
+            columns["halted"] = pa.array(self.halted)
+        return pa.table(columns)
+
+    @classmethod
+    def from_tables(cls, tables: list[pa.Table]) -> Self:
+        """Return the bars of tables in the store's schema, one after the other.
+
+        Quotes and halts that only some of the tables have are NaN and false
+        in the rest.
+        """
+        bounds = np.cumsum([0, *(table.num_rows for table in tables)])
+        n_bars = int(bounds[-1])
+        ts = np.empty(n_bars, np.int64)
+        session = np.empty(n_bars, np.int64)
+        prices = np.empty((5, n_bars))
+        bid = _side(tables, BID_NAMES, n_bars)
+        ask = _side(tables, ASK_NAMES, n_bars)
+        has_halts = any("halted" in table.column_names for table in tables)
+        halted = np.zeros(n_bars, np.bool_) if has_halts else None
+        for table, start, stop in zip(tables, bounds[:-1], bounds[1:], strict=True):
+            np.multiply(_numbers(table["ts"].cast(pa.int64())), 1000, out=ts[start:stop])
+            session[start:stop] = _numbers(table["session"].cast(pa.int32()))
+            for i, name in enumerate(COLUMN_NAMES):
+                prices[i, start:stop] = _numbers(table[name])
+            for side, names in ((bid, BID_NAMES), (ask, ASK_NAMES)):
+                if side is not None and names[0] in table.column_names:
+                    for i, name in enumerate(names):
+                        side[i, start:stop] = _numbers(table[name])
+            if halted is not None and "halted" in table.column_names:
+                halted[start:stop] = table["halted"].to_numpy()
+        return cls(ts, session, prices, bid, ask, halted)
+
+
+def _numbers(column: pa.ChunkedArray) -> NDArray[np.generic]:
+    return np.asarray(column.to_numpy())
+
+
+def _side(
+    tables: list[pa.Table], names: tuple[str, ...], n_bars: int
+) -> NDArray[np.float64] | None:
+    if any(names[0] in table.column_names for table in tables):
+        return np.full((4, n_bars), np.nan)
+    return None
+
+
+def merge_columns(old: BarColumns, new: BarColumns, *, overwrite: bool) -> BarColumns:
+    """Return the bars of both in time order.
+
+    Raises
+    ------
+    DataError
+        If both have a bar of one time with other values, unless `overwrite`
+        lets the new one win.
+    """
+    both = BarColumns.from_tables([old.to_table(), new.to_table()])
+    # A stable order keeps the old bar before the new one of the same time.
+    order = np.argsort(both.ts, kind="stable")
+    ordered = both.select(order)
+    again = np.flatnonzero(ordered.ts[1:] == ordered.ts[:-1])
+    if again.shape[0] == 0:
+        return ordered
+    if not overwrite:
+        differs = ~_equal_bars(ordered, again, again + 1)
+        if bool(differs.any()):
+            i_bar = int(again[np.argmax(differs)])
+            raise DataError(
+                f"{int(differs.sum())} stored bars have other values than the new ones, first at "
+                f"{np.datetime64(int(ordered.ts[i_bar]) // 1000, 'us')} (stored close "
+                f"{ordered.prices[3, i_bar]:g}, new {ordered.prices[3, i_bar + 1]:g}); "
+                "overwrite to let the new ones win"
+            )
+    keep = np.ones(ordered.n_bars, np.bool_)
+    keep[again] = False
+    return ordered.select(keep)
+
+
+def _equal_bars(
+    bars: BarColumns, one: NDArray[np.int64], other: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    equal = np.ones(one.shape[0], np.bool_)
+    for block in (bars.prices, bars.bid, bars.ask):
+        if block is not None:
+            left, right = block[:, one], block[:, other]
+            equal &= np.all((left == right) | (np.isnan(left) & np.isnan(right)), axis=0)
+    return equal

@@ -1,0 +1,250 @@
+"""The way out of the store: bars for a backtest, with warm-up and fingerprint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foundation.errors import DataError
+from foundation.home import data_home
+from market_data.actions import adjust_prices
+from market_data.building import DATED_ACTION, attach_finer, build_bars, select_bars
+from market_data.columns import BarColumns
+from market_data.sessions import SessionTable, date_of, days_of
+from market_data.store import Store, content_digest, with_calendar
+from market_data.timeframes import DAY_NS, parse_timeframe
+from trading.bars import Bars
+from trading.instruments import Instrument
+
+Adjustment = Literal["none", "splits", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBars:
+    """Bars for one run.
+
+    Attributes
+    ----------
+    bars : Bars
+        Warm-up bars, then those of the range that was asked for.
+    i_start : int
+        First bar of the range; 0 when there is no warm-up.
+    fingerprint : str
+        sha256 over instrument, sessions, bars, finer bars and corporate
+        actions: over their content, not over the bytes of files.
+    source : str
+        Where the bars came from.
+    """
+
+    bars: Bars
+    i_start: int
+    fingerprint: str
+    source: str
+
+
+def load_bars(
+    source: Store | Path | str,
+    symbol: str = "",
+    timeframe: str = "",
+    *,
+    start: date | None = None,
+    end: date | None = None,
+    warmup: Literal["all"] | int = "all",
+    periods: Sequence[str] = (),
+    finer: str | None = None,
+    adjust: Adjustment = "none",
+    extended_hours: bool = False,
+    instrument: Instrument | None = None,
+    timezone: str = "",
+    store: Store | None = None,
+) -> LoadedBars:
+    """Load bars of one instrument from the store or from a file.
+
+    Parameters
+    ----------
+    source : Store or path
+        A store, or a CSV or Parquet file that is checked as an import is, but
+        not stored.
+    symbol, timeframe : str
+        What to load. For a file they may be left out when the file tells.
+    start, end : date, optional
+        First and last session date, both included; all when not given.
+    warmup : "all" or int
+        Bars before `start` to load too: all, or at most this many.
+    periods : sequence of str
+        Higher timeframes to code, such as ``1w``.
+    finer : str, optional
+        Finer timeframe to attach, such as ``1m``.
+    adjust : {"none", "splits", "all"}
+        Back-adjust prices for splits, or for splits and dividends; the
+        actions that are in the prices are then left out of the bars.
+    extended_hours : bool
+        Keep bars outside the scheduled sessions.
+    instrument : Instrument, optional
+        In the place of the stored one; for files.
+    timezone : str
+        Zone of a file's times where they state none.
+    store : Store, optional
+        For files: where sessions and corporate actions are kept.
+
+    Raises
+    ------
+    DataError
+        If nothing of it is stored, the range is empty, the data is damaged or
+        fails a check.
+    """
+    columns, found, sessions, origin, home = _read(
+        source, symbol, timeframe, end, instrument, timezone, store
+    )
+    timeframe = timeframe or origin.timeframe
+    frame = parse_timeframe(timeframe)
+    actions = home.read_actions(found.symbol)
+    if end is not None:
+        columns = columns.select(columns.session <= days_of(end))
+    prices, bid, ask, left = adjust_prices(columns, actions, adjust)
+    bars = build_bars(
+        found,
+        frame,
+        columns.ts,
+        prices,
+        sessions=sessions,
+        periods=tuple(periods),
+        bid=bid,
+        ask=ask,
+        halted=columns.halted,
+        actions=left,
+        extended_hours=extended_hours,
+    )
+    first = 0 if start is None else int(np.searchsorted(bars.session, days_of(start), "left"))
+    if first >= bars.n_bars:
+        raise DataError(_empty_range(bars, columns, origin, start, end, extended_hours))
+    skipped = 0 if warmup == "all" else max(first - int(warmup), 0)
+    if skipped:
+        bars = select_bars(bars, slice(skipped, None))
+    if finer is not None:
+        bars = _with_finer(bars, source, finer, adjust, extended_hours, end)
+    return LoadedBars(bars, first - skipped, fingerprint(bars, sessions), origin.text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    timeframe: str
+    text: str
+    first: date
+    last: date
+
+
+def _read(
+    source: Store | Path | str,
+    symbol: str,
+    timeframe: str,
+    end: date | None,
+    instrument: Instrument | None,
+    timezone: str,
+    store: Store | None,
+) -> tuple[BarColumns, Instrument, SessionTable, _Origin, Store]:
+    if not isinstance(source, Store):
+        return _read_file(Path(source), symbol, timeframe, instrument, timezone, store)
+    # A session belongs to a month by its date, its bars may have the day before.
+    last_ns = None if end is None else (days_of(end) + 2) * DAY_NS
+    columns, series = source.read_columns(symbol, timeframe, last_ns=last_ns)
+    found = instrument or source.find_instrument(symbol) or Instrument(symbol)
+    sessions = source.sessions(series.calendar, series.files[0].first_ns, series.files[-1].last_ns)
+    origin = _Origin(timeframe, series.source, series.first.date(), series.last.date())
+    return columns, with_calendar(found, series.calendar), sessions, origin, source
+
+
+def _read_file(
+    path: Path,
+    symbol: str,
+    timeframe: str,
+    instrument: Instrument | None,
+    timezone: str,
+    store: Store | None,
+) -> tuple[BarColumns, Instrument, SessionTable, _Origin, Store]:
+    from market_data.importing import read_file
+
+    home = store or Store(data_home())
+    checked = read_file(
+        home, path, symbol=symbol, timeframe=timeframe, instrument=instrument, timezone=timezone
+    )
+    columns = checked.columns
+    origin = _Origin(
+        checked.timeframe,
+        checked.source,
+        date_of(columns.session[0]),
+        date_of(columns.session[-1]),
+    )
+    return columns, checked.instrument, checked.sessions, origin, home
+
+
+def _empty_range(
+    bars: Bars,
+    columns: BarColumns,
+    origin: _Origin,
+    start: date | None,
+    end: date | None,
+    extended_hours: bool,
+) -> str:
+    name = f"{origin.timeframe} bars of {bars.instrument.symbol}"
+    if columns.n_bars and not bars.n_bars and not extended_hours:
+        return f"all {columns.n_bars} {name} are outside the sessions of their calendar"
+    span = f"from {start or 'the first'} to {end or 'the last'}"
+    return f"no {name} {span}; there are bars from {origin.first} to {origin.last}"
+
+
+def _with_finer(
+    bars: Bars,
+    source: Store | Path | str,
+    finer: str,
+    adjust: Adjustment,
+    extended_hours: bool,
+    end: date | None,
+) -> Bars:
+    if not isinstance(source, Store):
+        raise DataError(f"finer {finer} bars need the store; import both files first")
+    loaded = load_bars(
+        source,
+        bars.instrument.symbol,
+        finer,
+        end=end,
+        adjust=adjust,
+        extended_hours=extended_hours,
+    )
+    return attach_finer(bars, replace(loaded.bars, actions=bars.actions[:0]))
+
+
+def fingerprint(bars: Bars, sessions: SessionTable) -> str:
+    """Return the sha256 of everything that a run reads of its bars."""
+    instrument = asdict(bars.instrument)
+    head = json.dumps([instrument, bars.timeframe, sorted(bars.periods)], default=str)
+    used = sessions.between(int(bars.session[0]), int(bars.session[-1]))
+    parts: list[bytes | NDArray[np.generic]] = [b"quarterdeck bars 1", head.encode()]
+    parts += [used.date, used.open, used.close, used.offset]
+    parts += _content(bars)
+    if bars.finer is not None:
+        parts += [bars.finer.timeframe.encode(), *_content(bars.finer)]
+    return content_digest(parts)
+
+
+def _content(bars: Bars) -> list[bytes | NDArray[np.generic]]:
+    empty = np.zeros(0)
+    halts = np.flatnonzero(bars.flags & 8)
+    return [
+        bars.ts,
+        bars.prices,
+        empty if bars.bid is None else bars.bid,
+        empty if bars.ask is None else bars.ask,
+        halts,
+        bars.actions,
+    ]
+
+
+__all__ = ["DATED_ACTION", "Adjustment", "LoadedBars", "fingerprint", "load_bars"]

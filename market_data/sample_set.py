@@ -1,0 +1,114 @@
+"""The sample set that comes with the platform, and its way into a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from foundation.progress import Progress, silent
+from market_data.actions import derive_actions
+from market_data.building import DATED_ACTION, place_bars
+from market_data.columns import COLUMN_NAMES, BarColumns
+from market_data.store import Series, Store
+from market_data.timeframes import parse_timeframe
+from trading.instruments import Instrument
+
+SAMPLE = Path(__file__).resolve().parent / "sample"
+SAMPLE_SYMBOLS = ("AAPL", "MSFT", "GOOG", "FB")
+SAMPLE_SOURCE = "Quandl WIKI, public domain"
+ACTIONS_SOURCE = "derived from the adjusted closes of Quandl WIKI"
+
+
+def read_sample() -> pa.Table:
+    """Return the WIKI bars: symbol, ts, open, high, low, close, volume, adjusted_close."""
+    with pq.ParquetFile(SAMPLE / "wiki_daily.parquet") as file:
+        return file.read()
+
+
+def read_sample_actions(symbol: str) -> NDArray[np.void]:
+    """Return the splits and dividends of a sample symbol by ex-date."""
+    with pq.ParquetFile(SAMPLE / "wiki_actions.parquet") as file:
+        table = file.read()
+    table = table.filter(pc.equal(table["symbol"], symbol))
+    actions = np.zeros(table.num_rows, DATED_ACTION)
+    actions["ex_date"] = table["ex_date"].cast(pa.int32()).to_numpy()
+    actions["split_ratio"] = table["split_ratio"].to_numpy()
+    actions["dividend"] = table["dividend"].to_numpy()
+    return actions
+
+
+def derive_sample_actions() -> pa.Table:
+    """Derive the table of splits and dividends from the sample's adjusted closes.
+
+    ``python -m market_data.sample_set`` writes it beside the bars.
+    """
+    bars = read_sample()
+    parts = []
+    for symbol in SAMPLE_SYMBOLS:
+        rows = bars.filter(pc.equal(bars["symbol"], symbol))
+        session = rows["ts"].cast(pa.date32()).cast(pa.int32()).to_numpy().astype(np.int64)
+        actions = derive_actions(
+            session, rows["close"].to_numpy(), rows["adjusted_close"].to_numpy()
+        )
+        parts.append(
+            pa.table(
+                {
+                    "symbol": pa.array([symbol] * actions.shape[0], pa.string()),
+                    "ex_date": pa.array(actions["ex_date"].astype(np.int32)).cast(pa.date32()),
+                    "split_ratio": pa.array(np.ascontiguousarray(actions["split_ratio"])),
+                    "dividend": pa.array(np.ascontiguousarray(actions["dividend"])),
+                }
+            )
+        )
+    return pa.concat_tables(parts)
+
+
+def load_sample(store: Store, progress: Progress = silent) -> list[Series]:
+    """Load the sample set into a store; doing it again changes nothing.
+
+    Parameters
+    ----------
+    progress : Progress
+        Told of each series.
+
+    Returns
+    -------
+    list of Series
+        The stored series.
+    """
+    bars = read_sample()
+    loaded = []
+    for done, symbol in enumerate(SAMPLE_SYMBOLS):
+        progress(done, len(SAMPLE_SYMBOLS), f"{symbol} 1d")
+        rows = bars.filter(pc.equal(bars["symbol"], symbol))
+        ts = rows["ts"].cast(pa.int64()).to_numpy() * 1000
+        sessions = store.sessions("XNYS", int(ts[0]), int(ts[-1]))
+        placement = place_bars(sessions, parse_timeframe("1d"), ts)
+        columns = BarColumns(
+            sessions.open[placement.i_session],
+            sessions.date[placement.i_session],
+            np.stack([rows[name].to_numpy() for name in COLUMN_NAMES]),
+        )
+        store.write_instrument(Instrument(symbol, tick=0.01, calendar="XNYS"))
+        store.write_actions(symbol, read_sample_actions(symbol), ACTIONS_SOURCE)
+        loaded.append(
+            store.write_bars(symbol, "1d", columns, calendar="XNYS", source=SAMPLE_SOURCE)
+        )
+    progress(len(SAMPLE_SYMBOLS), len(SAMPLE_SYMBOLS), "sample set")
+    return loaded
+
+
+def main() -> None:
+    """Write the derived table of actions beside the sample's bars."""
+    pq.write_table(
+        derive_sample_actions(), SAMPLE / "wiki_actions.parquet", compression="zstd", version="2.6"
+    )
+
+
+if __name__ == "__main__":
+    main()
