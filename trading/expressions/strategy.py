@@ -4,15 +4,28 @@
 `bind` gives the plain numbers of one parameter set. A sweep resolves once and
 binds each set without parsing again: `$parameter` stays a node in the trees
 and is replaced by its value where the linker evaluates constants.
+
+Owns the resolved shapes and what may be said together in one document. Does
+not own what single names and operators mean (`resolve`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from trading.expressions.ast import Node
+from trading.expressions.ast import TIMEFRAMES, Indicator, Node, Shift, Timeframe
+from trading.expressions.constants import unique_nodes
+from trading.expressions.functions import BARS_MAX
+from trading.expressions.parser import parse, split_terms
+from trading.expressions.resolve import Constraint, Resolver, Scope
+
+if TYPE_CHECKING:
+    from trading.document import SetupStage, StrategyDocument
+
+CONDITION_FIELDS = ("enter_long", "exit_long", "enter_short", "exit_short")
 
 
 class EntryType(Enum):
@@ -130,20 +143,6 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True)
-class Constraint:
-    """A constant that depends on `$parameters`, and what it must satisfy."""
-
-    path: str
-    column: int
-    node: Node
-    label: str
-    low: float
-    high: float
-    integer: bool
-    low_open: bool = False  # The value must exceed `low`.
-
-
-@dataclass(frozen=True, slots=True)
 class Policy:
     """Plain numbers of the execution policy, costs and limits of one parameter set.
 
@@ -226,6 +225,168 @@ class ResolvedStrategy:
     setup_long: tuple[Stage, ...]
     setup_short: tuple[Stage, ...]
     prices: Prices
-    timeframes: tuple[str, ...]  # Higher timeframes that any expression asks for.
-    constraints: tuple[Constraint, ...]
-    document: object = field(repr=False, compare=False)  # The StrategyDocument itself.
+    timeframes: tuple[str, ...]  # Higher timeframes that any expression asks for, lowest first.
+    document: StrategyDocument = field(repr=False, compare=False)
+    # What depends on parameters: ranges to check, and constants of the policy by field.
+    constraints: tuple[Constraint, ...] = field(repr=False, compare=False)
+    policy_constants: Mapping[str, Constraint] = field(repr=False, compare=False)
+    fixed_policy: Policy = field(repr=False, compare=False)
+
+
+def resolve_strategy(document: StrategyDocument) -> ResolvedStrategy:
+    """Parse and check every expression and number of a document.
+
+    Raises
+    ------
+    SpecError
+        With the place in the document and, in an expression, the column.
+    """
+    from trading.expressions.document_checks import check_document
+    from trading.expressions.policy import resolve_policy
+
+    check_document(document)
+    resolver = Resolver(
+        Scope(
+            timeframe=document.timeframe,
+            parameters={name: p.default for name, p in document.parameters.items()},
+            definitions={name: as_text(value) for name, value in document.indicators.items()},
+        )
+    )
+    indicators = _named_outputs(resolver, document)
+    conditions = {
+        name: _condition(resolver, getattr(document, name), name) for name in CONDITION_FIELDS
+    }
+    setup = _stages(resolver, document.setup, "setup")
+    resolved = resolve_policy(resolver, document)
+    strategy = ResolvedStrategy(
+        name=document.name,
+        timeframe=document.timeframe,
+        instruments=document.instruments,
+        parameters={name: p.default for name, p in document.parameters.items()},
+        indicators=indicators,
+        **conditions,
+        setup_long=setup + _stages(resolver, document.setup_long, "setup_long"),
+        setup_short=setup + _stages(resolver, document.setup_short, "setup_short"),
+        prices=resolved.prices,
+        timeframes=(),
+        document=document,
+        constraints=tuple(resolver.constraints),
+        policy_constants=resolved.constants,
+        fixed_policy=resolved.fixed,
+    )
+    strategy = replace(strategy, timeframes=_timeframes(strategy))
+    bind(strategy, {})
+    return strategy
+
+
+def bind(strategy: ResolvedStrategy, values: Mapping[str, float]) -> Bound:
+    """Give one parameter set: defaults, replaced by `values`, and the policy's numbers.
+
+    Raises
+    ------
+    SpecError
+        If a parameter is unknown, out of its own range, or makes a constant of
+        the strategy leave the range it must have.
+    """
+    from trading.document import check_values
+    from trading.expressions.policy import bind_policy
+
+    check_values(strategy.document, values)
+    full = dict(strategy.parameters)
+    full.update((name, float(value)) for name, value in values.items())
+    for constraint in strategy.constraints:
+        constraint.check(full)
+    return Bound(full, bind_policy(strategy, full))
+
+
+def as_text(value: str | float) -> str:
+    """Return an expression of the document as text."""
+    return value if isinstance(value, str) else repr(float(value))
+
+
+def expressions(strategy: ResolvedStrategy) -> Iterator[Node]:
+    """Yield every tree that the linker compiles: conditions, stages, indicators, prices."""
+    for name in CONDITION_FIELDS:
+        condition = getattr(strategy, name)
+        if condition is not None:
+            yield condition.node
+    for stage in (*strategy.setup_long, *strategy.setup_short):
+        yield stage.condition.node
+    for output in strategy.indicators:
+        yield output.node
+    for f in fields(Prices):
+        value = getattr(strategy.prices, f.name)
+        if f.name == "targets":
+            yield from (target.at for target in value)
+        elif value is not None:
+            yield value
+
+
+def _condition(resolver: Resolver, text: str | bool | None, path: str) -> Condition | None:
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        text = "true" if text else "false"
+    parsed, terms = split_terms(text, path)
+    node = resolver.condition(parsed, path)
+    if len(terms) == 1:
+        return Condition(node, text, (Term(node, terms[0][1], terms[0][0].column),))
+    # The resolved `and` has the resolved terms as its operands, in order.
+    return Condition(
+        node,
+        text,
+        tuple(
+            Term(operand, source, parsed_term.column)
+            for operand, (parsed_term, source) in zip(node.operands, terms, strict=True)
+        ),
+    )
+
+
+def _stages(resolver: Resolver, stages: tuple[SetupStage, ...], path: str) -> tuple[Stage, ...]:
+    found = []
+    for i, stage in enumerate(stages):
+        place = f"{path}[{i}]"
+        condition = _condition(resolver, stage.when, f"{place}.when")
+        within_path = f"{place}.within"
+        within = resolver.constant(
+            parse(as_text(stage.within), within_path), within_path, "within", 1, BARS_MAX, True
+        )
+        found.append(Stage(condition, within))
+    return tuple(found)
+
+
+def _named_outputs(resolver: Resolver, document: StrategyDocument) -> tuple[NamedOutput, ...]:
+    from trading.indicators.catalogue import find
+
+    found: list[NamedOutput] = []
+    for name in sorted(document.indicators):
+        node = resolver.definition(name)
+        core = node
+        while isinstance(core, Timeframe | Shift):
+            core = core.operand
+        outputs = find(core.name).outputs if isinstance(core, Indicator) else ()
+        # `k: stoch(14, 3, 3).d` names one output; only a whole indicator gives all.
+        if len(outputs) > 1 and not resolver.picks_output(name):
+            found += [
+                NamedOutput(f"{name}.{output}", _with_output(node, i))
+                for i, output in enumerate(outputs)
+            ]
+        else:
+            found.append(NamedOutput(name, node))
+    return tuple(found)
+
+
+def _with_output(node: Node, i_output: int) -> Node:
+    if isinstance(node, Indicator):
+        return replace(node, output=i_output)
+    return replace(node, operand=_with_output(node.operand, i_output))
+
+
+def _timeframes(strategy: ResolvedStrategy) -> tuple[str, ...]:
+    found = {
+        part.timeframe
+        for node in expressions(strategy)
+        for part in unique_nodes(node)
+        if isinstance(part, Timeframe)
+    }
+    return tuple(sorted(found, key=TIMEFRAMES.index))
