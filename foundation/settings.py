@@ -76,7 +76,9 @@ class Settings(BaseSettings):
                 url = "postgresql+psycopg://" + url.removeprefix(short)
         if url and not url.startswith(("sqlite:///", "postgresql+psycopg://")):
             scheme = url.split(":", 1)[0]
-            raise ValueError(f"must begin with sqlite:/// or postgresql://, got the scheme {scheme!r}")
+            raise ValueError(
+                f"must begin with sqlite:/// or postgresql://, got the scheme {scheme!r}"
+            )
         return url
 
     @model_validator(mode="before")

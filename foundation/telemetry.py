@@ -1,0 +1,189 @@
+"""Structured logs on the standard error, and counters for operators.
+
+The composition root calls `start_logging` once; whoever logs calls
+`structlog.get_logger()` and gives facts as keywords. Counters live in a
+`Metrics` object that is passed to whoever counts. Nothing happens at import.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, TextIO
+
+from foundation.errors import QuarterdeckError
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Counter, Histogram
+
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+# From a cold command to a sweep over years of minutes.
+_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+# What a key is called when its value must never reach a log.
+_SECRET_WORDS = ("password", "secret", "token", "api_key", "private_key", "authorization")
+
+
+def start_logging(level: str, log_format: str, *, stream: TextIO | None = None) -> None:
+    """Send logs, also those of libraries, to one stream in one form.
+
+    Parameters
+    ----------
+    level : str
+        ``debug``, ``info``, ``warning`` or ``error``: a value of `LogLevel`.
+    log_format : str
+        ``json`` for one object a line, ``console`` for people.
+    stream : TextIO, optional
+        The standard error by default, because the standard output belongs to
+        the result.
+    """
+    import structlog
+
+    stream = stream or sys.stderr
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _hide_secrets,
+    ]
+    if log_format == "json":
+        rendering = [
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(sort_keys=True, default=str),
+        ]
+    else:
+        rendering = [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(LEVELS[level])
+
+
+@dataclass(slots=True)
+class Metrics:
+    """The platform's counters, in a registry of their own.
+
+    A new object counts from zero, so tests don't see each other's counts.
+    """
+
+    registry: CollectorRegistry = field(init=False)
+    backtests: Counter = field(init=False)
+    backtest_seconds: Histogram = field(init=False)
+    bars_run: Counter = field(init=False)
+    bars_imported: Counter = field(init=False)
+    errors: Counter = field(init=False)
+
+    def __post_init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Histogram
+
+        registry = self.registry = CollectorRegistry()
+        self.backtests = Counter(
+            "quarterdeck_backtests",
+            "Backtests that ended, by status.",
+            ["status"],
+            registry=registry,
+        )
+        self.backtest_seconds = Histogram(
+            "quarterdeck_backtest_seconds",
+            "Wall time of a backtest with its result files.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.bars_run = Counter(
+            "quarterdeck_bars_run", "Bars that went through the core.", registry=registry
+        )
+        self.bars_imported = Counter(
+            "quarterdeck_bars_imported", "Bars written to the store.", registry=registry
+        )
+        self.errors = Counter(
+            "quarterdeck_errors", "Errors that a user saw, by kind.", ["kind"], registry=registry
+        )
+
+    @contextmanager
+    def counted_backtest(self) -> Iterator[None]:
+        """Count the block as one backtest, with its time and how it ended."""
+        started = perf_counter()
+        try:
+            yield
+        except BaseException as error:
+            kind = type(error).__name__ if isinstance(error, QuarterdeckError) else "defect"
+            self.errors.labels(kind=kind).inc()
+            self.backtests.labels(status="failed").inc()
+            raise
+        self.backtests.labels(status="succeeded").inc()
+        self.backtest_seconds.observe(perf_counter() - started)
+
+    def exposition(self) -> bytes:
+        """Return the counts in Prometheus' text form."""
+        from prometheus_client import generate_latest
+
+        return generate_latest(self.registry)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsServer:
+    """A running exporter; `close` ends it."""
+
+    port: int
+    _server: Any
+    _thread: Any
+
+    @property
+    def url(self) -> str:
+        """Where Prometheus reads."""
+        return f"http://127.0.0.1:{self.port}/metrics"
+
+    def close(self) -> None:
+        """Stop serving and wait until the thread has ended."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def serve_metrics(metrics: Metrics, *, port: int = 0) -> MetricsServer:
+    """Serve the counts over HTTP to this machine only.
+
+    Parameters
+    ----------
+    metrics : Metrics
+    port : int
+        0 takes a free one; the result says which.
+
+    Raises
+    ------
+    OSError
+        If the port is taken.
+    """
+    from prometheus_client import start_http_server
+
+    server, thread = start_http_server(port, addr="127.0.0.1", registry=metrics.registry)
+    return MetricsServer(server.server_port, server, thread)
+
+
+def _hide_secrets(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    for key in event:
+        if any(word in key.lower() for word in _SECRET_WORDS):
+            event[key] = "***"
+    return event
