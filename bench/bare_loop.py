@@ -8,6 +8,7 @@ that costs.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -89,15 +90,13 @@ def run_sets_nb(prices, rsi, k, sets, first, last, rules, bars, fills, n_trades,
             price = opens[entry]
             quantity = np.floor(cash / (price * (1.0 + fee)) / lot) * lot
             cash -= quantity * price * (1.0 + fee)
-            stop = price * (1.0 - stop_share)
-            target = price * (1.0 + target_share)
+            stop = price - stop_share * closes[t]
+            target = price + target_share * closes[t]
             exit_price = 0.0
             leaving = False
             t = entry
             while t < n_bars:
-                if leaving:
-                    exit_price = opens[t]
-                elif opens[t] <= stop or opens[t] >= target:
+                if leaving or opens[t] <= stop or opens[t] >= target:
                     exit_price = opens[t]
                 elif lows[t] <= stop:
                     exit_price = stop
@@ -136,6 +135,7 @@ class BareLoop:
         self.run()
 
     def run(self) -> None:
+        """Compute the indicators, then all sets, half of them on each thread."""
         _, high, low, close, _ = self._prices
         length, smoothing, _ = self._spec["stoch"]
         rsi = self._pool.submit(rsi_nb, close, self._spec["rsi_length"])
@@ -147,12 +147,13 @@ class BareLoop:
                 *(self._prices, rsi.result(), k.result(), self._sets, first, last, self._rules),
                 *(self._bars, self._fills, self._n_trades, self._cash),
             )
-            for first, last in zip(edges[:-1], edges[1:], strict=True)
+            for first, last in pairwise(edges)
         ]
         for part in parts:
             part.result()
 
     def arrays(self) -> dict[str, np.ndarray]:
+        """Return the closed trades of the last run."""
         taken = np.arange(self._bars.shape[1]) < self._n_trades[:, None]
         return {
             "set": np.repeat(np.arange(len(self._sets)), self._n_trades),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from types import TracebackType
@@ -42,7 +43,7 @@ class Worker:
         self._process = subprocess.Popen(
             [str(python), "-m", module, json.dumps(spec)],
             cwd=CHECKOUT,
-            env=worker_environment(),
+            env=worker_environment(python),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -108,26 +109,30 @@ class Worker:
         raise WorkerFailed(f"{self.name} ended with code {self._process.returncode}:\n{last}")
 
 
-def worker_environment() -> dict[str, str]:
-    """Return the environment of every worker: as ours, with equal thread limits."""
-    limits = {
-        name: str(N_THREADS)
-        for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    }
-    return {**os.environ, **limits, "PYTHONDONTWRITEBYTECODE": ""}
+def worker_environment(python: Path) -> dict[str, str]:
+    """Return a worker's environment: as ours, with the same thread limits for all.
+
+    A peer keeps its compiled functions in its own folder: it has another
+    numba, which must not write beside the platform's kernels.
+    """
+    names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
+    changed = {name: str(N_THREADS) for name in names}
+    if python != Path(sys.executable):
+        changed["NUMBA_CACHE_DIR"] = str(python.parent.parent / "kernels")
+    return {**os.environ, **changed}
 
 
-def in_turns(workers: Sequence[Worker], n_rounds: int) -> dict[str, float]:
+def in_turns(workers: Mapping[str, Worker], n_rounds: int) -> dict[str, float]:
     """Run the workers one after the other, round by round.
 
     Returns
     -------
-    dict of worker name to float
-        The median of its seconds. Rounds are interleaved because a shared
-        machine's speed drifts over minutes by more than a tenth.
+    dict of name to float
+        The median of each worker's seconds. Rounds are interleaved because a
+        shared machine's speed drifts over minutes by more than a tenth.
     """
-    seconds: dict[str, list[float]] = {worker.name: [] for worker in workers}
+    seconds: dict[str, list[float]] = {name: [] for name in workers}
     for _ in range(n_rounds):
-        for worker in workers:
-            seconds[worker.name].append(worker.run())
+        for name, worker in workers.items():
+            seconds[name].append(worker.run())
     return {name: median(values) for name, values in seconds.items()}

@@ -57,7 +57,8 @@ def serve(make_job: Callable[[dict[str, Any]], Job]) -> None:
             job.run()
             _answer(answers, {"seconds": time.perf_counter() - start})
         elif command == "save":
-            np.savez(argument, **job.arrays())
+            arrays: dict[str, Any] = job.arrays()
+            np.savez(argument, **arrays)
             _answer(answers, {})
         elif command == "memory":
             _answer(answers, {"peak_bytes": peak_bytes()})

@@ -2,10 +2,11 @@
 
 Enter long when RSI(14) < x and slow stochastic %K(14, 3, 3) < 20, exit when
 RSI > y; decided at the close, market order at the next bar's open. Stop 1 %
-and target 2 % of the entry's fill price, tested from the entry bar on; a bar
-that opens beyond either fills at its open; the stop goes first when a bar
-holds both. Fee 5 basis points of each fill's notional. A new entry may be
-decided at the close of the bar whose exit filled.
+and target 2 % away from the entry's fill price, tested from the entry bar on;
+a bar that opens beyond either fills at its open; the stop goes first when a
+bar holds both. The two distances are shares of the close that decided, as the
+platform freezes distances at the decision. Fee 5 basis points of each fill's
+notional. A new entry may be decided at the close of the bar whose exit filled.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ to be seen.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -21,10 +21,11 @@ from bench.protocol import serve
 class CommonRules(Strategy):
     """The rules of `bench.rules`; parameters are set by the job."""
 
-    spec: dict[str, Any] = {}
-    x = y = 0.0
+    spec: ClassVar[dict[str, Any]] = {}
+    x = y = decided = 0.0
 
     def init(self) -> None:
+        """Compute the indicators by TA-Lib, as the library's users do."""
         spec = self.spec
         fast, smoothing, slow = spec["stoch"]
         close = self.data.Close
@@ -34,19 +35,23 @@ class CommonRules(Strategy):
         )
 
     def next(self) -> None:
+        """Decide at a bar's close."""
         if not self.trades:
             if self.rsi[-1] < self.x and self.k[-1] < self.spec["stoch_below"]:
                 self.buy(size=1)
+                self.decided = self.data.Close[-1]
             return
         trade = self.trades[0]
         if trade.sl is None:
-            trade.sl = trade.entry_price * (1.0 - self.spec["stop"])
-            trade.tp = trade.entry_price * (1.0 + self.spec["target"])
+            trade.sl = trade.entry_price - self.spec["stop"] * self.decided
+            trade.tp = trade.entry_price + self.spec["target"] * self.decided
         if self.rsi[-1] > self.y:
             trade.close()
 
 
 class BacktestingJob:
+    """The job of `bench.protocol`."""
+
     def __init__(self, spec: dict[str, Any]) -> None:
         prices = np.load(spec["bars"])[:, : spec["n_bars"]]
         index = pd.date_range("2024-01-01", periods=prices.shape[1], freq="min")
@@ -62,9 +67,11 @@ class BacktestingJob:
         self._make(frame.iloc[:2000]).run()
 
     def run(self) -> None:
+        """Do the work once."""
         self._stats = self._backtest.run()
 
     def arrays(self) -> dict[str, np.ndarray]:
+        """Return the closed trades of the last run."""
         trades = self._stats["_trades"]
         return {
             "set": np.zeros(len(trades), np.int64),

@@ -21,6 +21,7 @@ class ArrayFeed(bt.feed.DataBase):
     params = (("columns", None),)
 
     def start(self) -> None:
+        """Begin before the first bar."""
         super().start()
         self._i = -1
 
@@ -40,6 +41,8 @@ class ArrayFeed(bt.feed.DataBase):
 
 
 class CommonRules(bt.Strategy):
+    """The rules of `bench.rules`."""
+
     params = (("spec", None),)
 
     def __init__(self) -> None:
@@ -55,32 +58,31 @@ class CommonRules(bt.Strategy):
         self.exits: list[Any] = []
         self.trades: list[tuple[int, int, float, float]] = []
         self.opened = (0, 0.0)
+        self.decided = 0.0
 
     def notify_order(self, order: Any) -> None:
+        """Send stop and target after an entry; record the trade after an exit."""
         if order.status != order.Completed:
             return
         price = order.executed.price
         i_bar = len(self) - 1
         if order.isbuy():
             self.opened = (i_bar, price)
-            stop = self.sell(
-                size=1, exectype=bt.Order.Stop, price=price * (1.0 - self.p.spec["stop"])
-            )
-            target = self.sell(
-                size=1,
-                exectype=bt.Order.Limit,
-                price=price * (1.0 + self.p.spec["target"]),
-                oco=stop,
-            )
+            below = price - self.p.spec["stop"] * self.decided
+            above = price + self.p.spec["target"] * self.decided
+            stop = self.sell(size=1, exectype=bt.Order.Stop, price=below)
+            target = self.sell(size=1, exectype=bt.Order.Limit, price=above, oco=stop)
             self.exits = [stop, target]
         else:
             self.trades.append((self.opened[0], i_bar, self.opened[1], price))
             self.exits = []
 
     def next(self) -> None:
+        """Decide at a bar's close."""
         if not self.position:
             if self.rsi[0] < self.x and self.k[0] < self.p.spec["stoch_below"]:
                 self.buy(size=1)
+                self.decided = self.data.close[0]
         elif self.rsi[0] > self.y and self.exits:
             for order in self.exits:
                 self.cancel(order)
@@ -89,18 +91,22 @@ class CommonRules(bt.Strategy):
 
 
 class BacktraderJob:
+    """The job of `bench.protocol`."""
+
     def __init__(self, spec: dict[str, Any]) -> None:
         self._spec = spec
         prices = np.load(spec["bars"])[:, : spec["n_bars"]]
-        start = bt.date2num(datetime.datetime(2024, 1, 1))
+        start = bt.date2num(datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC))
         moments = start + np.arange(prices.shape[1]) / 1440.0
         self._columns = [moments.tolist(), *(row.tolist() for row in prices)]
         self._run([column[:2000] for column in self._columns])
 
     def run(self) -> None:
+        """Do the work once."""
         self._strategy = self._run(self._columns)
 
     def arrays(self) -> dict[str, np.ndarray]:
+        """Return the closed trades of the last run."""
         trades = np.array(self._strategy.trades).reshape(-1, 4)
         return {
             "set": np.zeros(len(trades), np.int64),

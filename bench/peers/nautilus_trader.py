@@ -48,11 +48,13 @@ class CommonRules(Strategy):
         self.closed: list[tuple[int, int, float, float]] = []
 
     def on_start(self) -> None:
+        """Let the indicators follow the bars."""
         self.register_indicator_for_bars(self.bar_type, self.rsi)
         self.register_indicator_for_bars(self.bar_type, self.stoch)
         self.subscribe_bars(self.bar_type)
 
     def on_bar(self, bar: Any) -> None:
+        """Decide at a bar's close."""
         if not self.indicators_initialized():
             return
         rsi = 100.0 * self.rsi.value
@@ -64,6 +66,7 @@ class CommonRules(Strategy):
             self.close_all_positions(self.instrument.id)
 
     def on_position_closed(self, event: Any) -> None:
+        """Record the trade."""
         start = self.spec["start_ns"]
         self.closed.append(
             (
@@ -87,6 +90,8 @@ class CommonRules(Strategy):
 
 
 class NautilusJob:
+    """The job of `bench.protocol`."""
+
     def __init__(self, spec: dict[str, Any]) -> None:
         self._spec = spec
         prices = np.load(spec["bars"])[:, : spec["n_bars"]]
@@ -131,6 +136,7 @@ class NautilusJob:
         self._engine.add_data(bars)
 
     def run(self) -> None:
+        """Do the work once."""
         self._engine.reset()
         for strategy in self._engine.trader.strategies():
             strategy.stop()
@@ -140,6 +146,7 @@ class NautilusJob:
         self._engine.run()
 
     def arrays(self) -> dict[str, np.ndarray]:
+        """Return the closed trades of the last run."""
         trades = np.array(self._strategy.closed).reshape(-1, 4)
         return {
             "set": np.zeros(len(trades), np.int64),

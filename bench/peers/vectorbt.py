@@ -32,6 +32,7 @@ class VectorbtJob:
         self.run()
 
     def run(self) -> None:
+        """Do the work once."""
         spec, bars = self._spec, self._bars
         fast, smoothing, slow = spec["stoch"]
         rsi = self._rsi.run(bars["close"], timeperiod=spec["rsi_length"]).real.to_numpy()
@@ -41,6 +42,8 @@ class VectorbtJob:
             slowk_period=smoothing,
             slowd_period=slow,
         ).slowk.to_numpy()
+        # As shares of the fill that stand where the rules' distances from it do.
+        decided = bars["close"].shift(1) / bars["open"]
         # One row down: decided at the close, executed at the next open.
         entries = np.zeros((len(bars), len(self._sets)), dtype=bool)
         exits = np.zeros_like(entries)
@@ -57,8 +60,8 @@ class VectorbtJob:
             size=np.inf,
             size_granularity=spec["lot"],
             fees=spec["fee"],
-            sl_stop=spec["stop"],
-            tp_stop=spec["target"],
+            sl_stop=spec["stop"] * decided,
+            tp_stop=spec["target"] * decided,
             stop_entry_price="fillprice",
             init_cash=spec["cash"],
             freq="1min",
@@ -66,6 +69,7 @@ class VectorbtJob:
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
+        """Return the closed trades of the last run."""
         records = self._portfolio.exit_trades.values
         closed = records[records["status"] == 1]
         return {
