@@ -19,7 +19,9 @@ TEXT_BYTES_MAX = 256 * 1024
 DEPTH_MAX = 20
 ITEMS_MAX = 20_000
 
-_NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|[-+]?\.[0-9]+", re.ASCII)
+_NUMBER = re.compile(
+    r"[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|[-+]?\.[0-9]+", re.ASCII
+)
 _WORDS: dict[str, bool | None] = {
     "true": True,
     "True": True,
@@ -63,7 +65,9 @@ def _read_json(text: str) -> Any:
         raise SpecError(f"{word} is not a number that a document may hold")
 
     try:
-        data = json.loads(text, object_pairs_hook=pairs, parse_constant=constant, parse_float=_finite)
+        data = json.loads(
+            text, object_pairs_hook=pairs, parse_constant=constant, parse_float=_finite
+        )
     except json.JSONDecodeError as error:
         raise SpecError(
             f"not valid JSON: {error.msg} in line {error.lineno}", column=error.colno
@@ -109,7 +113,9 @@ def _read_yaml(text: str) -> Any:
         mark = error.problem_mark or error.context_mark
         where = f" in line {mark.line + 1}" if mark else ""
         column = mark.column + 1 if mark else None
-        raise SpecError(f"not valid YAML: {error.problem or error.context}{where}", column=column) from None
+        raise SpecError(
+            f"not valid YAML: {error.problem or error.context}{where}", column=column
+        ) from None
     except yaml.YAMLError as error:
         raise SpecError(f"not valid YAML: {' '.join(str(error).split())}") from None
 

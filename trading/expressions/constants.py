@@ -1,9 +1,13 @@
-"""Constant expressions: numbers, `$parameters` and arithmetic of those."""
+"""Constant expressions: numbers, `$parameters` and arithmetic of those.
+
+Owns their values for one parameter set and the ranges they must keep.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from foundation.errors import SpecError
 from trading.expressions.ast import Binary, Call, Node, Number, Parameter, Unary, children
@@ -61,7 +65,9 @@ def _evaluate(node: Node, values: Mapping[str, float]) -> float:
             return a / b
         case Call(name=name, arguments=arguments) if name in _FOLDED:
             numbers = [_evaluate(x, values) for x in arguments]
-            return {"min": min, "max": max, "abs": lambda xs: abs(xs[0])}[name](numbers)
+            if name == "abs":
+                return abs(numbers[0])
+            return min(numbers) if name == "min" else max(numbers)
     raise SpecError("a constant is needed here", column=node.column)
 
 
@@ -87,3 +93,60 @@ def unique_nodes(node: Node) -> Iterator[Node]:
             if id(child) not in seen:
                 seen.add(id(child))
                 stack.append(child)
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A constant that depends on `$parameters`, and what it must satisfy."""
+
+    path: str
+    column: int | None
+    node: Node
+    label: str
+    low: float
+    high: float
+    integer: bool
+    low_open: bool = False  # The value must exceed `low`, not just reach it.
+    high_open: bool = False
+
+    def check(self, values: Mapping[str, float]) -> float:
+        """Return the constant's value, or raise `SpecError` if it is out of range."""
+        try:
+            value = evaluate_constant(self.node, values)
+        except SpecError as error:
+            raise SpecError(
+                f"{self.label}: {error.message}", path=self.path, column=self.column
+            ) from None
+        below = value <= self.low if self.low_open else value < self.low
+        above = value >= self.high if self.high_open else value > self.high
+        if below or above or (self.integer and value != int(value)):
+            raise SpecError(
+                f"{self.label} must be {self._wanted()}, got {value:g}",
+                path=self.path,
+                column=self.column,
+            )
+        return value
+
+    def _wanted(self) -> str:
+        what = "a whole number" if self.integer else "a number"
+        over = "above" if self.low_open else "from"
+        if self.high == float("inf"):
+            return f"{what} {over} {self.low:g}{'' if self.low_open else ' up'}"
+        return f"{what} {over} {self.low:g} {'to below' if self.high_open else 'to'} {self.high:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Constants of one indicator that must fit together, such as fast below slow."""
+
+    path: str
+    column: int
+    name: str
+    nodes: tuple[Node, ...]
+    refuse: Callable[[Sequence[float]], str]
+
+    def check(self, values: Mapping[str, float]) -> None:
+        """Raise `SpecError` with the indicator's reason if the constants don't fit."""
+        reason = self.refuse([evaluate_constant(node, values) for node in self.nodes])
+        if reason:
+            raise SpecError(f"`{self.name}`: {reason}", path=self.path, column=self.column)

@@ -14,7 +14,7 @@ from trading.expressions.ast import TIMEFRAMES
 from trading.expressions.strategy import SizeMethod
 
 if TYPE_CHECKING:
-    from trading.document import Entry, Execution, StrategyDocument
+    from trading.document_fields import Entry, Execution, StrategyDocument
 
 INSTRUMENTS_MAX = 1000
 _SYMBOL = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.:/^=_-]{0,31}", re.ASCII)
@@ -58,7 +58,9 @@ def _check_instruments(document: StrategyDocument) -> None:
             raise SpecError(f"a weight above 0 is needed, got {weight:g}", path=f"weights.{symbol}")
     missing = [s for s in symbols if s not in weights]
     if missing:
-        raise SpecError(f"{missing[0]} has no weight", path="weights", hint="name every symbol or none")
+        raise SpecError(
+            f"{missing[0]} has no weight", path="weights", hint="name every symbol or none"
+        )
 
 
 def _check_parameters(document: StrategyDocument) -> None:
@@ -67,7 +69,9 @@ def _check_parameters(document: StrategyDocument) -> None:
     for name, p in document.parameters.items():
         path = f"parameters.{name}"
         if not _PARAMETER.fullmatch(name):
-            raise SpecError("a name has letters, digits and underscores, and begins with no digit", path=path)
+            raise SpecError(
+                "a name has letters, digits and underscores, and begins with no digit", path=path
+            )
         if p.low is not None and p.high is not None and p.low > p.high:
             raise SpecError(f"low {p.low:g} is above high {p.high:g}", path=path)
         if p.step is not None:
@@ -99,7 +103,11 @@ def _check_entry(entry: Entry, document: StrategyDocument) -> None:
     ]
     if entry.type == "market":
         if given:
-            raise SpecError(f"a market order has no {given[0]}", path=path, hint=f"type is one of {', '.join(_ENTRY_ORDERS)}")
+            raise SpecError(
+                f"a market order has no {given[0]}",
+                path=path,
+                hint=f"type is one of {', '.join(_ENTRY_ORDERS)}",
+            )
         if entry.cancel_after_bars is not None:
             raise SpecError("a market order fills at once", path=f"{path}.cancel_after_bars")
         return
@@ -128,7 +136,9 @@ def _check_price(entry: Entry, document: StrategyDocument, price: str, offset: s
             raise SpecError("has no effect without `enter_short`", path=f"{path}.{price}_short")
     elif document.enter_long is not None and getattr(entry, f"{price}_short") is None:
         raise SpecError(
-            f"`enter_short` needs `{price}_short`", path=path, hint=f"or give `{offset}`, which serves both sides"
+            f"`enter_short` needs `{price}_short`",
+            path=path,
+            hint=f"or give `{offset}`, which serves both sides",
         )
 
 
@@ -137,7 +147,8 @@ def _check_execution(execution: Execution, document: StrategyDocument) -> None:
     methods = [m.value for m in SizeMethod if getattr(size, m.value) is not None]
     if len(methods) != 1:
         raise SpecError(
-            f"exactly one of {', '.join(m.value for m in SizeMethod)} is needed, got {', '.join(methods) or 'none'}",
+            f"exactly one of {', '.join(m.value for m in SizeMethod)} is needed, "
+            f"got {', '.join(methods) or 'none'}",
             path="execution.size",
         )
     if size.cash_buffer != 0.0 and methods != ["equity_fraction"]:
@@ -151,7 +162,9 @@ def _check_execution(execution: Execution, document: StrategyDocument) -> None:
             hint="give execution.exit.stop_loss",
         )
     if orders.count == 1.0 and orders.step is not None:
-        raise SpecError("has no effect with one order", path="execution.orders.step", hint="give count")
+        raise SpecError(
+            "has no effect with one order", path="execution.orders.step", hint="give count"
+        )
     if orders.weights is not None and not all(w > 0 for w in orders.weights):
         raise SpecError("weights above 0 are needed", path="execution.orders.weights")
     if isinstance(leave.profit_target, tuple) and not leave.profit_target:
@@ -167,4 +180,6 @@ def _check_execution(execution: Execution, document: StrategyDocument) -> None:
             f"{document.timeframe} bars have no extended hours", path="execution.session"
         )
     if leave.flat_at_session_close and document.timeframe == "1w":
-        raise SpecError("weekly bars have no session close", path="execution.exit.flat_at_session_close")
+        raise SpecError(
+            "weekly bars have no session close", path="execution.exit.flat_at_session_close"
+        )

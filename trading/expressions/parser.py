@@ -113,9 +113,7 @@ def split_terms(text: str, path: str = "") -> tuple[Node, tuple[tuple[Node, str]
         parse(text, path)
     parser = _Parser(text, path)
     node = parser.whole()
-    return node, tuple(
-        (term, one_line(text[start:stop])) for term, start, stop in parser.terms
-    )
+    return node, tuple((term, one_line(text[start:stop])) for term, start, stop in parser.terms)
 
 
 class _Parser:
@@ -156,7 +154,11 @@ class _Parser:
                     raise self.error("expected a timeframe after `@`", at, _timeframe_hint())
                 token = _Token("timeframe", word.group(1), word.start(1), word.end(1))
                 at = word.end()
-            elif token.kind == "number" and at < len(text) and (text[at].isalnum() or text[at] in "_."):
+            elif (
+                token.kind == "number"
+                and at < len(text)
+                and (text[at].isalnum() or text[at] in "_.")
+            ):
                 raise self.error(
                     f"`{_printable(text[token.start : at + 1])}` is not a number", token.start
                 )
@@ -198,9 +200,7 @@ class _Parser:
     def deeper(self) -> None:
         self.depth += 1
         if self.depth > DEPTH_MAX:
-            raise self.error(
-                f"the expression is nested more than {DEPTH_MAX} deep", self.now.start
-            )
+            raise self.error(f"the expression is nested more than {DEPTH_MAX} deep", self.now.start)
 
     def disjunction(self, top: bool = False) -> Node:
         self.deeper()

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foundation.errors import SpecError
 from trading.expressions.ast import Binary, Name, Node
+from trading.expressions.constants import Constraint
 from trading.expressions.functions import BARS_MAX
 from trading.expressions.parser import parse
-from trading.expressions.resolve import Constraint, Resolver
+from trading.expressions.resolve import Resolver
 from trading.expressions.strategy import (
     EntryType,
     FillAt,
@@ -31,7 +32,7 @@ from trading.expressions.strategy import (
 )
 
 if TYPE_CHECKING:
-    from trading.document import StrategyDocument
+    from trading.document_fields import StrategyDocument
 
 RUNGS_MAX = 20
 TARGETS_MAX = 20
@@ -116,17 +117,31 @@ def resolve_policy(resolver: Resolver, document: StrategyDocument) -> ResolvedPo
         if value is not None:
             parsed = parse(as_text(value), path)
             constraint = Constraint(
-                path, parsed.column if isinstance(value, str) else None, parsed, path.rpartition(".")[2], *wanted
+                path,
+                parsed.column if isinstance(value, str) else None,
+                parsed,
+                path.rpartition(".")[2],
+                *wanted,
             )
             constants[name] = replace(constraint, node=resolver.constrained(constraint))
 
     for name, (path, wanted) in _CONSTANTS.items():
         add(name, path, _value_at(document, path), wanted)
     method = next(m for m in SizeMethod if getattr(execution.size, m.value) is not None)
-    add("size", f"execution.size.{method.value}", getattr(execution.size, method.value), _SIZES[method])
+    add(
+        "size",
+        f"execution.size.{method.value}",
+        getattr(execution.size, method.value),
+        _SIZES[method],
+    )
     for group in ("setup", "setup_long", "setup_short"):
         for i, stage in enumerate(getattr(document, group)):
-            add(f"{group}[{i}]", f"{group}[{i}].within", stage.within, _Range(1, BARS_MAX, integer=True))
+            add(
+                f"{group}[{i}]",
+                f"{group}[{i}].within",
+                stage.within,
+                _Range(1, BARS_MAX, integer=True),
+            )
     targets = execution.exit.profit_target
     if isinstance(targets, tuple):
         for i, target in enumerate(targets):
@@ -137,7 +152,9 @@ def resolve_policy(resolver: Resolver, document: StrategyDocument) -> ResolvedPo
         prices = replace(
             prices,
             targets=tuple(
-                replace(t, close=constants[f"target[{i}]"].node) if f"target[{i}]" in constants else t
+                replace(t, close=constants[f"target[{i}]"].node)
+                if f"target[{i}]" in constants
+                else t
                 for i, t in enumerate(prices.targets)
             ),
         )
@@ -148,7 +165,9 @@ def resolve_policy(resolver: Resolver, document: StrategyDocument) -> ResolvedPo
         touch=execution.touch,
         size_method=method,
         sized_at=SizedAt(execution.size.sized_at),
-        volatility_length=VOLATILITY_LENGTH_DEFAULT if method is SizeMethod.VOLATILITY_TARGET else 0,
+        volatility_length=VOLATILITY_LENGTH_DEFAULT
+        if method is SizeMethod.VOLATILITY_TARGET
+        else 0,
         flat_at_session_close=execution.exit.flat_at_session_close,
         close_at_end=execution.exit.close_at_end,
         reverse=execution.reverse,
@@ -169,7 +188,9 @@ def bind_policy(strategy: ResolvedStrategy, values: Mapping[str, float]) -> Poli
     document = strategy.document
     numbers = {name: c.check(values) for name, c in strategy.policy_constants.items()}
     plain: dict[str, Any] = {
-        name: int(value) if name in _COUNTS else value for name, value in numbers.items() if "[" not in name
+        name: int(value) if name in _COUNTS else value
+        for name, value in numbers.items()
+        if "[" not in name
     }
     policy = replace(strategy.fixed_policy, **plain)
     weights = document.execution.orders.weights
@@ -228,7 +249,11 @@ def _prices(resolver: Resolver, document: StrategyDocument) -> Prices:
         return resolver.number(parse(as_text(value), path), path, no_facts=no_facts)
 
     # The average entry is known when a position is added to, so a price may use it.
-    price_facts = "" if execution.pyramiding != 0.0 else "an entry price, which is set while there is no position"
+    price_facts = (
+        ""
+        if execution.pyramiding != 0.0
+        else "an entry price, which is set while there is no position"
+    )
     place = "execution.entry"
     long, short = document.enter_long is not None, document.enter_short is not None
     entry_long = number(entry.price, f"{place}.price", price_facts)
@@ -258,8 +283,12 @@ def _prices(resolver: Resolver, document: StrategyDocument) -> Prices:
         stop_loss=number(leave.stop_loss, "execution.exit.stop_loss"),
         targets=_targets(resolver, leave.profit_target),
         trailing_stop=number(leave.trailing_stop, "execution.exit.trailing_stop"),
-        break_even_at=number(break_even and break_even.at, "execution.exit.break_even.at"),
-        break_even_offset=number(break_even and break_even.offset, "execution.exit.break_even.offset"),
+        break_even_at=number(
+            None if break_even is None else break_even.at, "execution.exit.break_even.at"
+        ),
+        break_even_offset=number(
+            None if break_even is None else break_even.offset, "execution.exit.break_even.offset"
+        ),
     )
 
 

@@ -7,8 +7,9 @@ the grammar (`parser`) or which expressions a strategy has (`strategy`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from foundation.errors import SpecError
 from trading.expressions.ast import (
@@ -35,54 +36,27 @@ from trading.expressions.ast import (
     children,
     kind_of,
 )
-from trading.expressions.constants import evaluate_constant, fold, is_constant, unique_nodes
-from trading.expressions.functions import BARS_MAX, FUNCTIONS, POINTWISE, Function
+from trading.expressions.calls import (
+    assign,
+    closest,
+    find_indicator,
+    indicator_usage,
+    pick_output,
+    usage_of,
+)
+from trading.expressions.constants import Constraint, Fit, fold, is_constant, unique_nodes
+from trading.expressions.functions import BARS_MAX, FUNCTIONS, Function
 from trading.expressions.parser import parse
+from trading.expressions.timeframes import own_timeframe, without_timeframe
+
+if TYPE_CHECKING:
+    from trading.indicators.catalogue import IndicatorSpec
+    from trading.indicators.catalogue import Parameter as IndicatorParameter
 
 # Bounds of an expression with all names expanded, so that a few short
 # definitions can't grow into more work than memory holds.
 NODES_MAX = 3000
 EXPANDED_DEPTH_MAX = 150
-
-
-@dataclass(frozen=True, slots=True)
-class Constraint:
-    """A constant that depends on `$parameters`, and what it must satisfy."""
-
-    path: str
-    column: int | None
-    node: Node
-    label: str
-    low: float
-    high: float
-    integer: bool
-    low_open: bool = False  # The value must exceed `low`, not just reach it.
-    high_open: bool = False
-
-    def check(self, values: Mapping[str, float]) -> float:
-        """Return the constant's value, or raise `SpecError` if it is out of range."""
-        try:
-            value = evaluate_constant(self.node, values)
-        except SpecError as error:
-            raise SpecError(
-                f"{self.label}: {error.message}", path=self.path, column=self.column
-            ) from None
-        below = value <= self.low if self.low_open else value < self.low
-        above = value >= self.high if self.high_open else value > self.high
-        if below or above or (self.integer and value != int(value)):
-            raise SpecError(
-                f"{self.label} must be {self._wanted()}, got {value:g}",
-                path=self.path,
-                column=self.column,
-            )
-        return value
-
-    def _wanted(self) -> str:
-        what = "a whole number" if self.integer else "a number"
-        over = "above" if self.low_open else "from"
-        if self.high == float("inf"):
-            return f"{what} {over} {self.low:g}{'' if self.low_open else ' up'}"
-        return f"{what} {over} {self.low:g} {'to below' if self.high_open else 'to'} {self.high:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +107,7 @@ class Resolver:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self.constraints: list[Constraint] = []
+        self.constraints: list[Constraint | Fit] = []
         self._definitions: dict[str, Node] = {}
         self._open: list[str] = []  # Definitions being resolved, outermost first.
         for name in scope.definitions:
@@ -189,9 +163,7 @@ class Resolver:
         path = f"indicators.{name}"
         if name in self._open:
             circle = [*self._open[self._open.index(name) :], name]
-            raise SpecError(
-                f"`{name}` is defined by itself: {' -> '.join(circle)}", path=path
-            )
+            raise SpecError(f"`{name}` is defined by itself: {' -> '.join(circle)}", path=path)
         self._open.append(name)
         node = self._node(
             parse(self.scope.definitions[name], path),
@@ -220,7 +192,7 @@ class Resolver:
 
     def _unknown(self, node: Name | Call, place: _Place) -> SpecError:
         name = node.name
-        if isinstance(node, Name) and (name in FUNCTIONS or _find(name) is not None):
+        if isinstance(node, Name) and (name in FUNCTIONS or find_indicator(name) is not None):
             return SpecError(
                 f"`{name}` is a function",
                 path=place.path,
@@ -333,7 +305,9 @@ class Resolver:
         operand = self._node(node.operand, inner)
         n = self._constant(
             self._node(node.n, place),
-            Constraint(place.path, node.n.column, node.n, "the number of bars in [ ]", 0, BARS_MAX, True),
+            Constraint(
+                place.path, node.n.column, node.n, "the number of bars in [ ]", 0, BARS_MAX, True
+            ),
         )
         # `trend[1]` counts bars of trend's own timeframe.
         own = own_timeframe(operand)
@@ -375,7 +349,7 @@ class Resolver:
 
     def _output(self, node: Output, place: _Place) -> Node:
         if isinstance(node.operand, Name) and node.operand.name not in self.scope.definitions:
-            spec = _find(node.operand.name)
+            spec = find_indicator(node.operand.name)
             if spec is not None:
                 raise SpecError(
                     f"`{node.operand.name}` is a function",
@@ -384,7 +358,7 @@ class Resolver:
                     hint=f"write `{node.operand.name}(...).{node.output}`, or define "
                     f"`{node.operand.name}` under indicators",
                 )
-        return _pick_output(self._node(node.operand, place), node, place)
+        return pick_output(self._node(node.operand, place), node, place.path)
 
     # Calls.
 
@@ -392,7 +366,7 @@ class Resolver:
         function = FUNCTIONS.get(node.name)
         if function is not None:
             return self._function(node, function, place)
-        spec = _find(node.name)
+        spec = find_indicator(node.name)
         if spec is None:
             raise self._unknown(node, place)
         return self._indicator(node, spec, place)
@@ -403,11 +377,13 @@ class Resolver:
             inner = replace(
                 place, no_facts=f"`{function.name}(...)`, since only its present value is known"
             )
-        usage = _usage(function)
+        usage = usage_of(function)
         if function.variadic:
             if node.keywords or len(node.arguments) < 2:
                 raise SpecError(
-                    f"`{function.name}` takes two or more numbers", path=place.path, column=node.column
+                    f"`{function.name}` takes two or more numbers",
+                    path=place.path,
+                    column=node.column,
                 )
             return replace(
                 node,
@@ -415,7 +391,7 @@ class Resolver:
                     self._number(x, inner, f"`{function.name}`") for x in node.arguments
                 ),
             )
-        given = _assign(node, [a.name for a in function.arguments], usage, place)
+        given = assign(node, [a.name for a in function.arguments], usage, place.path)
         arguments: list[Node] = []
         for argument in function.arguments:
             value = given.get(argument.name)
@@ -442,8 +418,10 @@ class Resolver:
                 arguments.append(self._number(value, inner, f"`{function.name}`"))
         return Call(node.name, tuple(arguments), (), node.column)
 
-    def _indicator(self, node: Call, spec, place: _Place) -> Node:
-        inner = replace(place, no_facts=f"`{spec.name}(...)`, since only its present value is known")
+    def _indicator(self, node: Call, spec: IndicatorSpec, place: _Place) -> Node:
+        inner = replace(
+            place, no_facts=f"`{spec.name}(...)`, since only its present value is known"
+        )
         n_series = sum(1 for x in spec.inputs if x == "series")
         positional = [self._node(x, inner) for x in node.arguments]
         # The call gives its series if the first argument is not a constant,
@@ -473,11 +451,21 @@ class Resolver:
                         column=source.column,
                     )
         rest = replace(node, arguments=node.arguments[len(node.arguments) - len(positional) :])
-        given = _assign(rest, [p.name for p in spec.parameters], indicator_usage(spec), place)
-        parameters = tuple(self._indicator_parameter(p, given, node, place) for p in spec.parameters)
+        given = assign(rest, [p.name for p in spec.parameters], indicator_usage(spec), place.path)
+        parameters = tuple(
+            self._indicator_parameter(p, given, node, place) for p in spec.parameters
+        )
+        if spec.refuse is not None:
+            fit = Fit(place.path, node.column, spec.name, parameters, spec.refuse)
+            if any(isinstance(x, Parameter) for p in parameters for x in unique_nodes(p)):
+                self.constraints.append(fit)
+            else:
+                fit.check({})
         return Indicator(spec.name, tuple(inputs), parameters, 0, node.column)
 
-    def _indicator_parameter(self, parameter, given: dict[str, Node], node: Call, place: _Place) -> Node:
+    def _indicator_parameter(
+        self, parameter: IndicatorParameter, given: dict[str, Node], node: Call, place: _Place
+    ) -> Node:
         value = given.get(parameter.name)
         if value is None:
             if parameter.default is None:
@@ -513,124 +501,6 @@ class Resolver:
         return fold(resolved)
 
 
-def own_timeframe(node: Node) -> str:
-    """Return the one higher timeframe that a node's values change on, or ``""``.
-
-    Pointwise operations on values of one timeframe, and constants, are of that
-    timeframe; functions that look back count the base timeframe's bars.
-    """
-    match node:
-        case Timeframe(timeframe=timeframe):
-            return timeframe
-        case Unary() | Binary() | Compare() | Logic():
-            parts = children(node)
-        case Call(name=name, arguments=arguments) if name in POINTWISE:
-            parts = arguments
-        case _:
-            return ""
-    found = {own_timeframe(x) for x in parts if not (is_constant(x) or isinstance(x, Boolean))}
-    return found.pop() if len(found) == 1 else ""
-
-
-def without_timeframe(node: Node) -> Node:
-    """Return a node of one own timeframe with its `Timeframe` wrappers removed."""
-    match node:
-        case Timeframe(operand=x):
-            return x
-        case Unary(operand=x):
-            return replace(node, operand=without_timeframe(x))
-        case Binary(left=a, right=b) | Compare(left=a, right=b):
-            return replace(node, left=without_timeframe(a), right=without_timeframe(b))
-        case Logic(operands=xs):
-            return replace(node, operands=tuple(without_timeframe(x) for x in xs))
-        case Call(name=name, arguments=xs) if name in POINTWISE:
-            return replace(node, arguments=tuple(without_timeframe(x) for x in xs))
-    return node
-
-
-def closest(name: str, names: Iterable[str]) -> str | None:
-    """Return the name most like a misspelled one, or None if none is near."""
-    import difflib
-
-    by_lower = {n.lower(): n for n in names}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
-
-
-def indicator_usage(spec) -> str:
-    """Return how an indicator is called, with its defaults: ``rsi(close, length=14)``."""
-    parts = ["close"] * sum(1 for x in spec.inputs if x == "series")
-    parts += [
-        p.name if p.default is None else f"{p.name}={p.default:g}" for p in spec.parameters
-    ]
-    return f"{spec.name}({', '.join(parts)})"
-
-
-def _usage(function: Function) -> str:
-    parts = [
-        a.name if a.default is None else f"{a.name}={a.default:g}" for a in function.arguments
-    ]
-    return f"{function.name}({', '.join(parts)})"
-
-
-def _find(name: str):
-    # Imported where used: documents are decoded and hashed without indicators.
-    from trading.indicators.catalogue import find
-
-    return find(name)
-
-
-def _assign(node: Call, names: list[str], usage: str, place: _Place) -> dict[str, Node]:
-    """Match positional and named arguments to parameter names."""
-    if len(node.arguments) > len(names):
-        raise SpecError(
-            f"`{node.name}` takes at most {len(names)} argument{'s' if len(names) != 1 else ''} "
-            f"here, got {len(node.arguments)}",
-            path=place.path,
-            column=node.arguments[len(names)].column,
-            hint=f"write `{usage}`",
-        )
-    given = dict(zip(names, node.arguments, strict=False))
-    for key, value in node.keywords:
-        if key not in names:
-            guess = closest(key, names)
-            raise SpecError(
-                f"`{node.name}` has no argument `{key}`",
-                path=place.path,
-                column=value.column,
-                hint=f"did you mean `{guess}`?" if guess else f"write `{usage}`",
-            )
-        if key in given:
-            raise SpecError(
-                f"argument `{key}` of `{node.name}` is given twice",
-                path=place.path,
-                column=value.column,
-            )
-        given[key] = value
-    return given
-
-
-def _pick_output(operand: Node, node: Output, place: _Place) -> Node:
-    if isinstance(operand, Timeframe | Shift):
-        return replace(operand, operand=_pick_output(operand.operand, node, place))
-    if not isinstance(operand, Indicator):
-        raise SpecError(
-            f"only an indicator has outputs, so `.{node.output}` has no meaning here",
-            path=place.path,
-            column=node.column,
-        )
-    outputs = _find(operand.name).outputs
-    if node.output not in outputs:
-        guess = closest(node.output, outputs)
-        raise SpecError(
-            f"`{operand.name}` has no output `{node.output}`",
-            path=place.path,
-            column=node.column + 1,
-            hint=f"did you mean `{guess}`?" if guess else f"it has {', '.join(outputs)}",
-        )
-    return replace(operand, output=list(outputs).index(node.output))
-
-
 def _check_definition_name(name: str) -> None:
     path = f"indicators.{name}"
     if name in BAR_FIELDS or name in POSITION_FACTS or name in TIME_FACTS or name in KEYWORDS:
@@ -654,7 +524,10 @@ def _check_size(node: Node, path: str) -> None:
             continue
         stack.pop()
         sizes = [measured[id(x)] for x in parts]
-        measured[id(top)] = (1 + sum(s for s, _ in sizes), 1 + max((d for _, d in sizes), default=0))
+        measured[id(top)] = (
+            1 + sum(s for s, _ in sizes),
+            1 + max((d for _, d in sizes), default=0),
+        )
     size, depth = measured[id(node)]
     if size > NODES_MAX or depth > EXPANDED_DEPTH_MAX:
         raise SpecError(

@@ -16,14 +16,14 @@ from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from trading.expressions.ast import TIMEFRAMES, Indicator, Node, Shift, Timeframe
-from trading.expressions.constants import unique_nodes
+from trading.expressions.ast import TIMEFRAMES, Indicator, Logic, Node, Shift, Timeframe
+from trading.expressions.constants import Constraint, Fit, unique_nodes
 from trading.expressions.functions import BARS_MAX
 from trading.expressions.parser import parse, split_terms
-from trading.expressions.resolve import Constraint, Resolver, Scope
+from trading.expressions.resolve import Resolver, Scope
 
 if TYPE_CHECKING:
-    from trading.document import SetupStage, StrategyDocument
+    from trading.document_fields import SetupStage, StrategyDocument
 
 CONDITION_FIELDS = ("enter_long", "exit_long", "enter_short", "exit_short")
 
@@ -228,7 +228,7 @@ class ResolvedStrategy:
     timeframes: tuple[str, ...]  # Higher timeframes that any expression asks for, lowest first.
     document: StrategyDocument = field(repr=False, compare=False)
     # What depends on parameters: ranges to check, and constants of the policy by field.
-    constraints: tuple[Constraint, ...] = field(repr=False, compare=False)
+    constraints: tuple[Constraint | Fit, ...] = field(repr=False, compare=False)
     policy_constants: Mapping[str, Constraint] = field(repr=False, compare=False)
     fixed_policy: Policy = field(repr=False, compare=False)
 
@@ -254,7 +254,9 @@ def resolve_strategy(document: StrategyDocument) -> ResolvedStrategy:
     )
     indicators = _named_outputs(resolver, document)
     conditions = {
-        name: _condition(resolver, getattr(document, name), name) for name in CONDITION_FIELDS
+        name: None if text is None else _condition(resolver, text, name)
+        for name in CONDITION_FIELDS
+        for text in (getattr(document, name),)
     }
     setup = _stages(resolver, document.setup, "setup")
     resolved = resolve_policy(resolver, document)
@@ -322,9 +324,7 @@ def expressions(strategy: ResolvedStrategy) -> Iterator[Node]:
             yield value
 
 
-def _condition(resolver: Resolver, text: str | bool | None, path: str) -> Condition | None:
-    if text is None:
-        return None
+def _condition(resolver: Resolver, text: str | bool, path: str) -> Condition:
     if not isinstance(text, str):
         text = "true" if text else "false"
     parsed, terms = split_terms(text, path)
@@ -332,6 +332,7 @@ def _condition(resolver: Resolver, text: str | bool | None, path: str) -> Condit
     if len(terms) == 1:
         return Condition(node, text, (Term(node, terms[0][1], terms[0][0].column),))
     # The resolved `and` has the resolved terms as its operands, in order.
+    assert isinstance(node, Logic)
     return Condition(
         node,
         text,
@@ -364,7 +365,8 @@ def _named_outputs(resolver: Resolver, document: StrategyDocument) -> tuple[Name
         core = node
         while isinstance(core, Timeframe | Shift):
             core = core.operand
-        outputs = find(core.name).outputs if isinstance(core, Indicator) else ()
+        spec = find(core.name) if isinstance(core, Indicator) else None
+        outputs = () if spec is None else spec.outputs
         # `k: stoch(14, 3, 3).d` names one output; only a whole indicator gives all.
         if len(outputs) > 1 and not resolver.picks_output(name):
             found += [
@@ -379,6 +381,7 @@ def _named_outputs(resolver: Resolver, document: StrategyDocument) -> tuple[Name
 def _with_output(node: Node, i_output: int) -> Node:
     if isinstance(node, Indicator):
         return replace(node, output=i_output)
+    assert isinstance(node, Timeframe | Shift)
     return replace(node, operand=_with_output(node.operand, i_output))
 
 
