@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError as DatabaseFileError
 
 from foundation.errors import DatabaseError
 
@@ -175,14 +176,22 @@ def _explain(engine: Engine, error: DBAPIError) -> Exception:
     means something to whoever wrote, the second is a defect.
     """
     place = engine.url.render_as_string(hide_password=True)
-    reason = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "no reason"
+    reason = one_line(error)
     if _state(error) in _RACE_LOST:
         return DatabaseError(f"another transaction on {place} came first; try again ({reason})")
-    if isinstance(error, OperationalError):
+    # A file that is no database or is damaged is a bare DatabaseError; its
+    # other kinds are about what was written.
+    if isinstance(error, OperationalError) or type(error) is DatabaseFileError:
         if "no such table" in reason:
             return DatabaseError(f"{place} has no tables yet; run `quarterdeck up` once ({reason})")
         return DatabaseError(f"{place} can't be used: {reason}")
     return error
+
+
+def one_line(error: DBAPIError) -> str:
+    """Return the database's own words, without the statement."""
+    said = str(error.orig).strip()
+    return said.splitlines()[0] if said else type(error).__name__
 
 
 def _state(error: DBAPIError) -> str | None:

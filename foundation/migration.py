@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from foundation.database import read_transaction, write_transaction
+from foundation.database import one_line, read_transaction, write_transaction
 from foundation.errors import DatabaseError
 from foundation.home import CHECKOUT
 
@@ -53,7 +53,10 @@ def migrate(engine: Engine) -> bool:
     if revision_of(engine) == newest_revision():
         return False
     if engine.dialect.name != "sqlite":
-        with write_transaction(engine) as connection:
+        # A serializable transaction would go on seeing the state from before
+        # the lock, that is, from before the process that was first.
+        relaxed = engine.execution_options(isolation_level="READ COMMITTED")
+        with write_transaction(relaxed) as connection:
             connection.execute(
                 text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK}
             )
@@ -103,5 +106,6 @@ def _upgrade(connection: Connection) -> bool:
     try:
         command.upgrade(config, "head")
     except (CommandError, DBAPIError) as error:
-        raise DatabaseError(f"the database can't be migrated: {error}") from error
+        reason = one_line(error) if isinstance(error, DBAPIError) else error
+        raise DatabaseError(f"the database can't be migrated: {reason}") from error
     return True

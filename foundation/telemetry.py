@@ -57,7 +57,7 @@ def start_logging(level: str, log_format: str, *, stream: TextIO | None = None) 
         _hide_secrets,
     ]
     if log_format == "json":
-        rendering = [
+        rendering: list[Any] = [
             structlog.processors.dict_tracebacks,
             structlog.processors.JSONRenderer(sort_keys=True, default=str),
         ]
