@@ -53,6 +53,13 @@ def compute_sessions(calendar: str, first: date, last: date) -> SessionTable:
     return _exchange_sessions(calendar, first, last)
 
 
+def calendars_version() -> str:
+    """Return the version of the calendars' source, which changes as holidays are declared."""
+    from importlib.metadata import version
+
+    return f"exchange_calendars {version('exchange-calendars')}"
+
+
 def always_open(first_date: int, last_date: int) -> SessionTable:
     """Return one session per UTC day, days since 1970-01-01, both included."""
     dates = np.arange(first_date, last_date + 1, dtype=np.int64)
@@ -63,13 +70,13 @@ def always_open(first_date: int, last_date: int) -> SessionTable:
 
 
 def _fx_sessions(first: date, last: date) -> SessionTable:
-    dates = np.arange(days_of(first), days_of(last) + 1, dtype=np.int64)
-    dates = dates[(dates + 3) % 7 < 5]
+    every = np.arange(days_of(first), days_of(last) + 1, dtype=np.int64)
+    dates = every[(every + 3) % 7 < 5]
     zone = ZoneInfo(NEW_YORK)
     opens = np.empty_like(dates)
     closes = np.empty_like(dates)
     offsets = np.empty_like(dates)
-    for i, days in enumerate(dates):
+    for i, days in enumerate(dates.tolist()):
         day = date_of(days)
         local_open = datetime.combine(day - timedelta(days=1), FX_ROLL, zone)
         opens[i] = _nanoseconds(local_open)

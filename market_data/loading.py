@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from foundation.errors import DataError
 from foundation.home import data_home
 from market_data.actions import adjust_prices
-from market_data.building import DATED_ACTION, attach_finer, build_bars, select_bars
+from market_data.building import attach_finer, build_bars, select_bars
 from market_data.columns import BarColumns
 from market_data.sessions import SessionTable, date_of, days_of
 from market_data.store import Store, content_digest, with_calendar
@@ -73,7 +73,8 @@ def load_bars(
         A store, or a CSV or Parquet file that is checked as an import is, but
         not stored.
     symbol, timeframe : str
-        What to load. For a file they may be left out when the file tells.
+        What to load. For a file they may be left out when the file tells. A
+        timeframe that is not stored is made of a shorter one that is.
     start, end : date, optional
         First and last session date, both included; all when not given.
     warmup : "all" or int
@@ -101,7 +102,7 @@ def load_bars(
         fails a check.
     """
     columns, found, sessions, origin, home = _read(
-        source, symbol, timeframe, end, instrument, timezone, store
+        source, symbol, timeframe, end, instrument, timezone, store, extended_hours
     )
     timeframe = timeframe or origin.timeframe
     frame = parse_timeframe(timeframe)
@@ -149,16 +150,47 @@ def _read(
     instrument: Instrument | None,
     timezone: str,
     store: Store | None,
+    extended_hours: bool,
 ) -> tuple[BarColumns, Instrument, SessionTable, _Origin, Store]:
     if not isinstance(source, Store):
         return _read_file(Path(source), symbol, timeframe, instrument, timezone, store)
     # A session belongs to a month by its date, its bars may have the day before.
     last_ns = None if end is None else (days_of(end) + 2) * DAY_NS
-    columns, series = source.read_columns(symbol, timeframe, last_ns=last_ns)
-    found = instrument or source.find_instrument(symbol) or Instrument(symbol)
+    stored = timeframe
+    if source.find_series(symbol, timeframe) is None:
+        from market_data.resampling import best_source
+
+        stored = best_source(source, symbol, timeframe) or timeframe
+    columns, series = source.read_columns(symbol, stored, last_ns=last_ns)
     sessions = source.sessions(series.calendar, series.files[0].first_ns, series.files[-1].last_ns)
-    origin = _Origin(timeframe, series.source, series.first.date(), series.last.date())
+    text = series.source
+    if stored != timeframe:
+        columns = _resampled(source, columns, sessions, symbol, stored, timeframe, extended_hours)
+        text = f"made of {stored} bars: {text}"
+    found = instrument or source.find_instrument(symbol) or Instrument(symbol)
+    origin = _Origin(timeframe, text, series.first.date(), series.last.date())
     return columns, with_calendar(found, series.calendar), sessions, origin, source
+
+
+def _resampled(
+    store: Store,
+    columns: BarColumns,
+    sessions: SessionTable,
+    symbol: str,
+    stored: str,
+    timeframe: str,
+    extended_hours: bool,
+) -> BarColumns:
+    from market_data.resampling import resample_columns
+
+    return resample_columns(
+        columns,
+        sessions,
+        stored,
+        timeframe,
+        actions=store.read_actions(symbol),
+        extended_hours=extended_hours,
+    )
 
 
 def _read_file(
@@ -245,6 +277,3 @@ def _content(bars: Bars) -> list[bytes | NDArray[np.generic]]:
         halts,
         bars.actions,
     ]
-
-
-__all__ = ["DATED_ACTION", "Adjustment", "LoadedBars", "fingerprint", "load_bars"]

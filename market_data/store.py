@@ -36,7 +36,13 @@ from numpy.typing import NDArray
 from foundation.errors import DataError
 from foundation.files import atomic_file, write_text
 from market_data.building import DATED_ACTION
-from market_data.calendars import ALWAYS_OPEN, FIRST_DATE, always_open, compute_sessions
+from market_data.calendars import (
+    ALWAYS_OPEN,
+    FIRST_DATE,
+    always_open,
+    calendars_version,
+    compute_sessions,
+)
 from market_data.columns import BarColumns, merge_columns
 from market_data.sessions import SessionTable, date_of
 from market_data.timeframes import DAY_NS, Timeframe, parse_timeframe
@@ -323,15 +329,16 @@ class Store:
         first_ns, last_ns : int
             Instants whose weeks the table must cover.
         refresh : bool
-            Compute again, as imports do, in case the calendar's source knows
-            new holidays.
+            Compute again if the calendar's source has another version than
+            the one kept, which may know new holidays; imports do.
         """
         if calendar == ALWAYS_OPEN:
             return always_open(first_ns // DAY_NS - 15, last_ns // DAY_NS + 15)
         path = self.home / "sessions" / f"{_encode(calendar)}.parquet"
         kept = _read_sessions(path, calendar) if path.exists() else None
-        if kept is not None and not refresh and kept.covers(first_ns, last_ns):
-            return kept
+        if kept is not None and kept.covers(first_ns, last_ns):
+            if not refresh or _sessions_version(path) == calendars_version():
+                return kept
         first = min(FIRST_DATE, date_of(first_ns // DAY_NS - 15))
         last = date(date_of(last_ns // DAY_NS + 15).year, 12, 31)
         if kept is not None:
@@ -471,6 +478,11 @@ def _read_sessions(path: Path, calendar: str) -> SessionTable:
     )
 
 
+def _sessions_version(path: Path) -> str:
+    with pq.ParquetFile(path) as file:
+        return (file.schema_arrow.metadata or {}).get(b"version", b"").decode()
+
+
 def _write_sessions(path: Path, sessions: SessionTable) -> None:
     instant = pa.timestamp("us", "UTC")
     table = pa.table(
@@ -481,7 +493,11 @@ def _write_sessions(path: Path, sessions: SessionTable) -> None:
             "offset_s": pa.array((sessions.offset // 1_000_000_000).astype(np.int32)),
         }
     ).replace_schema_metadata(
-        {"first_date": str(sessions.first_date), "last_date": str(sessions.last_date)}
+        {
+            "first_date": str(sessions.first_date),
+            "last_date": str(sessions.last_date),
+            "version": calendars_version(),
+        }
     )
     with atomic_file(path) as partial:
         pq.write_table(table, partial, compression="zstd")
