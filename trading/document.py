@@ -50,16 +50,17 @@ def load_document(source: str | bytes | Path) -> StrategyDocument:
     SpecError
         With the place in the document and, in an expression, the column.
     """
-    path = source if isinstance(source, Path) else None
     if isinstance(source, str) and _is_path(source):
-        path = Path(source)
-    if path is None:
-        return document_from(read_structured(source))
+        source = Path(source)
+    text = _read(source) if isinstance(source, Path) else source
+    return document_from(read_structured(text))
+
+
+def _read(path: Path) -> bytes:
     try:
-        text = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise SpecError(f"can't read {path}: {error.strerror}") from None
-    return document_from(read_structured(text))
 
 
 def _is_path(text: str) -> bool:

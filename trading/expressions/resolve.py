@@ -109,7 +109,7 @@ class Resolver:
         self.scope = scope
         self.constraints: list[Constraint | Fit] = []
         self._definitions: dict[str, Node] = {}
-        self._open: list[str] = []  # Definitions being resolved, outermost first.
+        self._parsed: dict[str, Node] = {}
         for name in scope.definitions:
             _check_definition_name(name)
 
@@ -133,11 +133,37 @@ class Resolver:
 
     def definition(self, name: str) -> Node:
         """Return the resolved tree of a name under `indicators`."""
-        return self._definition(name)
+        # Definitions that others need come first, by a stack of our own: a
+        # chain of long definitions would exhaust Python's.
+        waiting = [name]
+        while name not in self._definitions:
+            current = waiting[-1]
+            parsed = self._parsed_definition(current)
+            needed = (
+                part.name
+                for part in unique_nodes(parsed)
+                if isinstance(part, Name)
+                and part.name in self.scope.definitions
+                and part.name not in self._definitions
+            )
+            first = next(needed, None)
+            path = f"indicators.{current}"
+            if first is not None and first in waiting:
+                circle = [*waiting[waiting.index(first) :], first]
+                raise SpecError(f"`{first}` is defined by itself: {' -> '.join(circle)}", path=path)
+            if first is not None:
+                waiting.append(first)
+                continue
+            reason = "the indicators table, which does not depend on the position"
+            node = self._node(parsed, _Place(path, reason))
+            _check_size(node, path)
+            self._definitions[current] = node
+            waiting.pop()
+        return self._definitions[name]
 
     def picks_output(self, name: str) -> bool:
         """Return whether a definition names one output, as `stoch(14, 3, 3).d` does."""
-        node = parse(self.scope.definitions[name], f"indicators.{name}")
+        node = self._parsed_definition(name)
         while isinstance(node, Timeframe | Shift):
             node = node.operand
         if isinstance(node, Name) and node.name in self.scope.definitions:
@@ -157,22 +183,10 @@ class Resolver:
 
     # Names.
 
-    def _definition(self, name: str) -> Node:
-        if name in self._definitions:
-            return self._definitions[name]
-        path = f"indicators.{name}"
-        if name in self._open:
-            circle = [*self._open[self._open.index(name) :], name]
-            raise SpecError(f"`{name}` is defined by itself: {' -> '.join(circle)}", path=path)
-        self._open.append(name)
-        node = self._node(
-            parse(self.scope.definitions[name], path),
-            _Place(path, "the indicators table, which does not depend on the position"),
-        )
-        _check_size(node, path)
-        self._open.pop()
-        self._definitions[name] = node
-        return node
+    def _parsed_definition(self, name: str) -> Node:
+        if name not in self._parsed:
+            self._parsed[name] = parse(self.scope.definitions[name], f"indicators.{name}")
+        return self._parsed[name]
 
     def _name(self, node: Name, place: _Place) -> Node:
         name = node.name
@@ -187,7 +201,7 @@ class Resolver:
                 )
             return node
         if name in self.scope.definitions:
-            return self._definition(name)
+            return self.definition(name)
         raise self._unknown(node, place)
 
     def _unknown(self, node: Name | Call, place: _Place) -> SpecError:
