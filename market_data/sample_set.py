@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,18 @@ from foundation.progress import Progress, silent
 from market_data.actions import derive_actions
 from market_data.building import DATED_ACTION, place_bars
 from market_data.columns import COLUMN_NAMES, BarColumns
+from market_data.generator import SIM, generate_minutes
+from market_data.sessions import SessionTable, days_of
 from market_data.store import Series, Store
-from market_data.timeframes import parse_timeframe
+from market_data.timeframes import DAY_NS, parse_timeframe
 from trading.instruments import Instrument
 
 SAMPLE = Path(__file__).resolve().parent / "sample"
 SAMPLE_SYMBOLS = ("AAPL", "MSFT", "GOOG", "FB")
 SAMPLE_SOURCE = "Quandl WIKI, public domain"
+SIM_FIRST, SIM_LAST = date(2024, 1, 2), date(2024, 3, 28)
+SIM_SEED = 12
+SIM_SOURCE = f"generated from seed {SIM_SEED}"
 ACTIONS_SOURCE = "derived from the adjusted closes of Quandl WIKI"
 
 
@@ -79,15 +85,22 @@ def load_sample(store: Store, progress: Progress = silent) -> list[Series]:
     Returns
     -------
     list of Series
-        The stored series.
+        The stored series: daily bars of real stocks, minute bars of SIM.
     """
+    n_series = len(SAMPLE_SYMBOLS) + 1
     bars = read_sample()
+    # One table for all of it, so that the calendar is asked once.
+    first_ns = int(bars["ts"].cast(pa.int64()).to_numpy().min()) * 1000
+    sessions = store.sessions("XNYS", first_ns, days_of(SIM_LAST) * DAY_NS)
     loaded = []
     for done, symbol in enumerate(SAMPLE_SYMBOLS):
-        progress(done, len(SAMPLE_SYMBOLS), f"{symbol} 1d")
+        progress(done, n_series, f"{symbol} 1d")
+        stored = store.find_series(symbol, "1d")
+        if stored is not None and stored.sources == (SAMPLE_SOURCE,):
+            loaded.append(stored)
+            continue
         rows = bars.filter(pc.equal(bars["symbol"], symbol))
         ts = rows["ts"].cast(pa.int64()).to_numpy() * 1000
-        sessions = store.sessions("XNYS", int(ts[0]), int(ts[-1]))
         placement = place_bars(sessions, parse_timeframe("1d"), ts)
         columns = BarColumns(
             sessions.open[placement.i_session],
@@ -99,8 +112,21 @@ def load_sample(store: Store, progress: Progress = silent) -> list[Series]:
         loaded.append(
             store.write_bars(symbol, "1d", columns, calendar="XNYS", source=SAMPLE_SOURCE)
         )
-    progress(len(SAMPLE_SYMBOLS), len(SAMPLE_SYMBOLS), "sample set")
+    progress(n_series - 1, n_series, "SIM 1m")
+    loaded.append(_load_simulated(store, sessions))
+    progress(n_series, n_series, "sample set")
     return loaded
+
+
+def _load_simulated(store: Store, sessions: SessionTable) -> Series:
+    stored = store.find_series(SIM.symbol, "1m")
+    if stored is not None and stored.sources == (SIM_SOURCE,):
+        return stored
+    made = generate_minutes(SIM_FIRST, SIM_LAST, seed=SIM_SEED, sessions=sessions)
+    store.write_instrument(SIM)
+    return store.write_bars(
+        SIM.symbol, "1m", made.columns, calendar=SIM.calendar, source=SIM_SOURCE
+    )
 
 
 def main() -> None:

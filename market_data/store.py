@@ -128,7 +128,7 @@ class Store:
 
     def find_series(self, symbol: str, timeframe: str) -> Series | None:
         """Return one series, or None when nothing is stored of it."""
-        path = self._series_folder(symbol, timeframe) / "series.json"
+        path = self.series_folder(symbol, timeframe) / "series.json"
         return _read_series(path) if path.exists() else None
 
     def symbols(self) -> list[str]:
@@ -177,7 +177,7 @@ class Store:
             differ, or the disk is full; the series is then as before.
         """
         frame = parse_timeframe(timeframe)
-        folder = self._series_folder(symbol, timeframe)
+        folder = self.series_folder(symbol, timeframe)
         with _locked(folder):
             before = self.find_series(symbol, timeframe)
             if before is not None and before.calendar != calendar:
@@ -220,7 +220,7 @@ class Store:
             series = self.find_series(symbol, timeframe)
             if series is None:
                 raise DataError(self._not_stored(symbol, timeframe))
-            folder = self._series_folder(symbol, timeframe)
+            folder = self.series_folder(symbol, timeframe)
             wanted = [
                 file
                 for file in series.files
@@ -248,7 +248,8 @@ class Store:
         known = f"stored are {', '.join(symbols[:8])}" if symbols else "the store is empty"
         return f"no bars of {symbol} are stored; {known}"
 
-    def _series_folder(self, symbol: str, timeframe: str) -> Path:
+    def series_folder(self, symbol: str, timeframe: str) -> Path:
+        """Return where a series' files are."""
         return self.home / "bars" / f"timeframe={timeframe}" / _symbol_folder(symbol)
 
     # Instruments.
