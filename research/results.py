@@ -63,6 +63,10 @@ class ResultFiles:
             raise DataError(f"{self.directory} is not a whole result: {path.name} is missing")
         return pl.scan_parquet(path)
 
+    def has(self, table: Table) -> bool:
+        """Return whether a table was written: a sweep's results may have no decisions."""
+        return (self.directory / table.file_name).is_file()
+
     def columns(self, table: Table) -> list[str]:
         """Return the names of a table's columns without reading its rows."""
         return self._checked(table, lambda frame: frame.collect_schema().names())
@@ -109,6 +113,19 @@ class ResultFiles:
     def decisions(self, symbol: str | None = None) -> pl.DataFrame:
         """Read the decision rows of one instrument, or of all."""
         return self._of_symbol(Table.DECISIONS, symbol)
+
+    def reasons(self) -> pl.DataFrame:
+        """Count the bars by what was decided: the action, else the reason why none was."""
+        decided = pl.when(pl.col("action").fill_null("") != "").then("action").otherwise("reason")
+        return self._checked(
+            Table.DECISIONS,
+            lambda frame: (
+                frame.group_by(decided.fill_null("").alias("reason"))
+                .agg(pl.len().cast(pl.Int64).alias("n_bars"))
+                .sort("reason")
+                .collect()
+            ),
+        )
 
     def indicators(self) -> list[str]:
         """Return the names of the indicator outputs in the decision rows."""
