@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 
 from foundation.database import make_engine, write_transaction
 from foundation.migration import migrate
@@ -56,49 +57,93 @@ def postgres_server() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Migrate a SQLite file once; tests start from a copy."""
+    path = tmp_path_factory.mktemp("template") / "quarterdeck.sqlite"
+    engine = make_engine(f"sqlite:///{path}")
+    migrate(engine)
+    # Closing the last connection writes the log back, so that the file is all there is.
+    engine.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> str:
+    """Migrate a PostgreSQL database once; tests start from a copy. Gives its name."""
+    _create_database(postgres_server, "migrated")
+    engine = make_engine(_postgres_url(postgres_server, "migrated"))
+    migrate(engine)
+    engine.dispose()
+    return "migrated"
+
+
+def _postgres_url(server: str, database: str) -> str:
+    url = make_url(server).set(drivername="postgresql+psycopg", database=database)
+    return url.render_as_string(hide_password=False)
+
+
+def _create_database(server: str, name: str, template: str = "template1") -> None:
+    _administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+
+
+def _administer(server: str, statement: str) -> None:
+    engine = make_engine(_postgres_url(server, "postgres"))
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
 @pytest.fixture
 def postgres_url(postgres_server: str) -> Iterator[str]:
     """Make an empty PostgreSQL database for one test."""
     name = f"test_{secrets.token_hex(6)}"
-    admin = make_engine(postgres_server.replace("postgresql://", "postgresql+psycopg://", 1))
-    by_itself = admin.execution_options(isolation_level="AUTOCOMMIT")
-    with by_itself.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield admin.url.set(database=name).render_as_string(hide_password=False)
-    with by_itself.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    _create_database(postgres_server, name)
+    yield _postgres_url(postgres_server, name)
+    _administer(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Give the URL of an empty database, once for each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'record' / 'quarterdeck.sqlite'}"
-    url: str = request.getfixturevalue("postgres_url")
-    return url
+def database_kind(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
 
 
 @pytest.fixture
-def empty_engine(database_url: str) -> Iterator[Engine]:
+def empty_engine(
+    database_kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Engine]:
     """Give an engine on an empty database, once for each kind."""
-    engine = make_engine(database_url)
+    if database_kind == "sqlite":
+        url = f"sqlite:///{tmp_path / 'record' / 'quarterdeck.sqlite'}"
+    else:
+        url = request.getfixturevalue("postgres_url")
+    engine = make_engine(url)
     yield engine
     engine.dispose()
 
 
 @pytest.fixture
-def engine(empty_engine: Engine) -> Engine:
+def engine(database_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """Give an engine on a migrated database, once for each kind."""
-    migrate(empty_engine)
-    return empty_engine
+    if database_kind == "sqlite":
+        yield request.getfixturevalue("sqlite_engine")
+        return
+    server: str = request.getfixturevalue("postgres_server")
+    name = f"test_{secrets.token_hex(6)}"
+    _create_database(server, name, request.getfixturevalue("postgres_template"))
+    engine = make_engine(_postgres_url(server, name))
+    yield engine
+    engine.dispose()
+    _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
+def sqlite_engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
     """Give an engine on a migrated SQLite file, for tests that need just a record."""
-    engine = make_engine(f"sqlite:///{tmp_path / 'quarterdeck.sqlite'}")
-    migrate(engine)
+    path = tmp_path / "quarterdeck.sqlite"
+    shutil.copyfile(sqlite_template, path)
+    engine = make_engine(f"sqlite:///{path}")
     yield engine
     engine.dispose()
 

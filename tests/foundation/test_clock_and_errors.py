@@ -60,8 +60,8 @@ def test_spec_error_crosses_processes_with_its_fields() -> None:
 
 def test_hierarchy_is_the_one_that_callers_rely_on() -> None:
     assert issubclass(RiskLimitExceeded, OrderRefused)
-    for kind in (Retryable, Fatal):
-        assert issubclass(kind, BrokerError)
+    assert issubclass(Retryable, BrokerError)
+    assert issubclass(Fatal, BrokerError)
     for kind in (SpecError, OrderRefused, BrokerError, LedgerError, NotPermitted):
         assert issubclass(kind, QuarterdeckError)
     assert RiskLimitExceeded("too large", reason="position_limit").reason == "position_limit"

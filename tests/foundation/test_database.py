@@ -29,12 +29,12 @@ def _pay_out(connection: Connection, name: str, amount: int) -> bool:
 def test_eight_writers_at_once_pay_out_no_more_than_the_balance(account: Engine) -> None:
     start = threading.Barrier(8)
 
+    def pay(name: str) -> bool:
+        return run_write(account, lambda connection: _pay_out(connection, name, 7))
+
     def pay_repeatedly(worker: int) -> int:
         start.wait()
-        return sum(
-            run_write(account, lambda connection, i=i: _pay_out(connection, f"{worker}-{i}", 7))
-            for i in range(5)
-        )
+        return sum(pay(f"{worker}-{i}") for i in range(5))
 
     with ThreadPoolExecutor(8) as pool:
         n_paid = sum(pool.map(pay_repeatedly, range(8)))
