@@ -37,6 +37,13 @@ def spec_error(text: str, data: Any, kind: type[Struct]) -> SpecError:
     if unknown := _UNKNOWN.match(message):
         part = _struct_in(type_here)
         fields = [f.name for f in msgspec.structs.fields(part)] if part else []
+        if not unknown.group(1).isidentifier():
+            # In YAML, {when: rsi(close, 14) < 30} is two keys.
+            return SpecError(
+                f"unknown key `{unknown.group(1)}`",
+                path=path,
+                hint="inside { } a comma ends an expression, so put the expression in quotes",
+            )
         guess = closest(unknown.group(1), fields)
         hint = f"did you mean `{guess}`?" if guess else f"known are {', '.join(fields)}"
         return SpecError(f"unknown key `{unknown.group(1)}`", path=path, hint=hint)

@@ -1,0 +1,126 @@
+"""Splits and dividends of an open position (rule 12).
+
+Prices, fills and cash are raw. On the ex-date, before the open, quantities,
+average entries, working orders and exit levels are rescaled, the fraction of a
+lot that a split leaves is paid in cash, and dividends are paid in cash.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trading.brackets import (
+    free_bracket_if_done_nb,
+    reduce_exits_nb,
+    slots_per_bracket_nb,
+)
+from trading.compiling import kernel
+from trading.dtypes import (
+    BRACKET_CLOSED,
+    DIVIDEND_EVENT,
+    ENTRY,
+    FREE,
+    SIZE_ROUNDS_TO_ZERO,
+    SPLIT_FRACTION_EVENT,
+)
+from trading.orders import CANCEL, end_order_nb
+from trading.portfolio import book_cash_nb, close_trade_nb
+from trading.sizing import floor_lots_nb
+
+
+@kernel
+def pay_dividend_nb(policy, header, logs, dividend, ts):
+    """Pay a dividend on the shares held, or charge it to a short."""
+    if header.lots == 0 or dividend == 0.0:
+        return
+    amount = header.lots * policy.lot * policy.multiplier * dividend
+    header.total_dividends += amount
+    book_cash_nb(header, logs, DIVIDEND_EVENT, amount, header.lots, dividend, ts)
+
+
+@kernel
+def split_order_nb(order, ratio):
+    """Rescale a working order's quantity and prices."""
+    order.leaves_lots = floor_lots_nb(order.leaves_lots * ratio)
+    order.filled_lots = floor_lots_nb(order.filled_lots * ratio)
+    order.lots = order.leaves_lots + order.filled_lots
+    order.limit_price /= ratio
+    order.stop_price /= ratio
+    order.distance /= ratio
+    order.n_replaced += 1
+
+
+@kernel
+def split_nb(policy, state, logs, ratio, ts):
+    """Rescale the sleeve for a split of `ratio` new shares for one old share."""
+    header = state.header[0]
+    per_bracket = slots_per_bracket_nb(policy)
+    before = header.lots
+    after = 0
+    for b in range(state.brackets.shape[0]):
+        bracket = state.brackets[b]
+        first = b * per_bracket
+        for k in range(policy.n_rungs + 1, per_bracket - 1):
+            # A free target slot keeps the distance for its first placement.
+            if state.orders[first + k].state == FREE:
+                state.orders[first + k].distance /= ratio
+        if bracket.side == 0:
+            continue
+        bracket.held_lots = floor_lots_nb(bracket.held_lots * ratio)
+        bracket.entered_lots = floor_lots_nb(bracket.entered_lots * ratio)
+        bracket.average_entry /= ratio
+        bracket.stop_distance /= ratio
+        bracket.trail_distance /= ratio
+        bracket.break_even_at /= ratio
+        bracket.break_even_offset /= ratio
+        bracket.extreme /= ratio
+        after += bracket.side * bracket.held_lots
+        for i_order in range(first, first + per_bracket):
+            order = state.orders[i_order]
+            if order.state == FREE:
+                continue
+            split_order_nb(order, ratio)
+            if order.leaves_lots == 0 and order.role == ENTRY:
+                end_order_nb(
+                    logs, state.orders, i_order, per_bracket, CANCEL, SIZE_ROUNDS_TO_ZERO, ts
+                )
+            elif order.leaves_lots == 0:
+                end_order_nb(
+                    logs, state.orders, i_order, per_bracket, CANCEL, BRACKET_CLOSED, ts
+                )
+        reduce_exits_nb(policy, state.brackets, state.orders, logs, b, -1, ts)
+        free_bracket_if_done_nb(policy, state.brackets, state.orders, logs, b, ts)
+    if before == 0:
+        return
+    header.lots = after
+    header.average_entry /= ratio
+    header.trade_entry_lots = floor_lots_nb(header.trade_entry_lots * ratio)
+    header.trade_exit_lots = floor_lots_nb(header.trade_exit_lots * ratio)
+    header.trade_largest_lots = floor_lots_nb(header.trade_largest_lots * ratio)
+    header.trade_high /= ratio
+    header.trade_low /= ratio
+    header.last_close /= ratio
+    fraction = before * ratio - after
+    if abs(fraction) > 1e-9:
+        amount = fraction * policy.lot * policy.multiplier * header.last_close
+        book_cash_nb(header, logs, SPLIT_FRACTION_EVENT, amount, before, ratio, ts)
+    if after == 0:
+        close_trade_nb(policy, header, logs, ts, BRACKET_CLOSED)
+
+
+@kernel
+def apply_actions_nb(plan, state, feed, logs, i):
+    """Apply the corporate actions whose ex-date begins with the current bar."""
+    policy = plan.policy[0]
+    header = state.header[0]
+    cursor = logs.cursor[0]
+    while cursor.action < feed.actions.shape[0]:
+        action = feed.actions[cursor.action]
+        if action.i_bar > header.i_bar:
+            break
+        if action.i_bar == header.i_bar:
+            pay_dividend_nb(policy, header, logs, action.dividend, feed.ts[i])
+            ratio = action.split_ratio
+            if ratio != 1.0 and ratio > 0.0 and ratio < np.inf:
+                split_nb(policy, state, logs, ratio, feed.ts[i])
+        cursor.action += 1

@@ -1,0 +1,362 @@
+"""Decisions at the close of a bar: exits, entries, and why nothing was done.
+
+Owns rules 2, 7, 10, 14 to 16 as far as they decide. Orders that come out of a
+decision work from the next bar on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trading.brackets import (
+    cancel_rungs_nb,
+    free_bracket_if_done_nb,
+    has_working_rung_nb,
+    open_bracket_nb,
+    request_exit_nb,
+    slots_per_bracket_nb,
+)
+from trading.compiling import kernel
+from trading.dtypes import (
+    BY_RISK_FRACTION,
+    CONDITION_FALSE,
+    CONFLICTING_ENTRIES,
+    COOLDOWN,
+    DAILY_LOSS,
+    DISTANCE_UNKNOWN,
+    DRAWDOWN_STOP,
+    ENTER_LONG_ACTION,
+    ENTER_SHORT_ACTION,
+    ENTRY_CANCELLED_BY_EXIT,
+    EXIT_ACTION,
+    EXIT_CONDITION,
+    EXITING,
+    F_BREAK_EVEN_AT,
+    F_BREAK_EVEN_OFFSET,
+    F_ENTER_LONG,
+    F_ENTER_SHORT,
+    F_EXIT_LONG,
+    F_EXIT_SHORT,
+    F_LIMIT_LONG,
+    F_PRICE_LONG,
+    F_STEP,
+    F_STOP_LOSS,
+    F_TRAILING_STOP,
+    F_VOLATILITY,
+    FALSE,
+    FIRST_TARGET,
+    FREE,
+    IN_POSITION,
+    MARKET,
+    NO_ACTION,
+    NO_REASON,
+    NOT_SHORTABLE,
+    PRICE_UNKNOWN,
+    REVERSE_ACTION,
+    REVERSED,
+    SESSION_CLOSE,
+    SESSION_CLOSING,
+    SIZE_ROUNDS_TO_ZERO,
+    STOP_LIMIT,
+    TIME_STOP,
+    TRUE,
+    UNKNOWN,
+    WARMING_UP,
+    WORKING_ENTRY,
+)
+from trading.formulas import condition_nb, evaluate_nb, has_formula_nb
+from trading.risk import check_entry_nb, check_market_nb, count_orders_nb
+from trading.sizing import round_price_nb, size_lots_nb
+
+# Bits of `Bars.flags`, as plain integers for kernels.
+FLATTEN_BIT, HALTED_BIT, OUTSIDE_BIT = 4, 8, 16
+
+
+@kernel
+def direction_nb(state):
+    """Return the side that the sleeve holds, or else is entering; 0 when idle."""
+    if state.header[0].lots != 0:
+        return 1 if state.header[0].lots > 0 else -1
+    for b in range(state.brackets.shape[0]):
+        if state.brackets[b].side != 0:
+            return state.brackets[b].side
+    return 0
+
+
+@kernel
+def is_exiting_nb(policy, state):
+    """Tell whether a market exit still works."""
+    per_bracket = slots_per_bracket_nb(policy)
+    for b in range(state.brackets.shape[0]):
+        if state.orders[(b + 1) * per_bracket - 1].state != FREE:
+            return True
+    return False
+
+
+@kernel
+def has_working_entry_nb(policy, state):
+    """Tell whether any entry still works."""
+    for b in range(state.brackets.shape[0]):
+        if has_working_rung_nb(policy, state.orders, b):
+            return True
+    return False
+
+
+@kernel
+def count_brackets_nb(state):
+    """Count the brackets in use."""
+    n = 0
+    for b in range(state.brackets.shape[0]):
+        if state.brackets[b].side != 0:
+            n += 1
+    return n
+
+
+@kernel
+def exit_all_nb(plan, state, logs, reason, now):
+    """Cancel working entries and ask for a market exit of all that is held."""
+    policy = plan.policy[0]
+    header = state.header[0]
+    for b in range(state.brackets.shape[0]):
+        if state.brackets[b].side == 0:
+            continue
+        cancel_rungs_nb(policy, state.orders, logs, b, ENTRY_CANCELLED_BY_EXIT, now)
+        free_bracket_if_done_nb(policy, state.brackets, state.orders, logs, b, now)
+        if state.brackets[b].side != 0:
+            request_exit_nb(policy, header, state.brackets, state.orders, b, reason, now)
+
+
+@kernel
+def update_limits_nb(policy, header, equity):
+    """Stop the sleeve on drawdown, block its session on daily loss (rule 14)."""
+    if policy.max_drawdown > 0.0 and header.stopped == 0:
+        if (header.peak_equity - equity) / header.peak_equity >= policy.max_drawdown:
+            header.stopped = DRAWDOWN_STOP
+    before = header.previous_session_equity
+    if policy.max_daily_loss > 0.0 and before > 0.0:
+        if (before - equity) / before >= policy.max_daily_loss:
+            header.blocked_session = header.session
+
+
+@kernel
+def exit_reason_at_close_nb(plan, state, feed, i, direction, stack):
+    """Decide whether to leave at this close, and why.
+
+    Returns
+    -------
+    (int, int)
+        Reason, NO_REASON to stay; 1 when the opposite side is to be opened at
+        the same open.
+    """
+    policy = plan.policy[0]
+    header = state.header[0]
+    if header.stopped != 0:
+        return header.stopped, 0
+    if policy.flat_at_session_close == 1 and policy.intraday == 1:
+        if feed.bar_flags[i] & FLATTEN_BIT:
+            return SESSION_CLOSE, 0
+    opposite = 0
+    if policy.reverse == 1:
+        other = F_ENTER_SHORT if direction > 0 else F_ENTER_LONG
+        if condition_nb(other, plan, header, feed, i, stack) == TRUE:
+            opposite = 1
+    own = F_EXIT_LONG if direction > 0 else F_EXIT_SHORT
+    if condition_nb(own, plan, header, feed, i, stack) == TRUE:
+        return EXIT_CONDITION, opposite
+    if policy.time_stop_bars > 0 and header.lots != 0:
+        if header.i_bar - header.entry_bar + 1 >= policy.time_stop_bars:
+            return TIME_STOP, opposite
+    if opposite == 1:
+        return REVERSED, 1
+    return NO_REASON, 0
+
+
+@kernel
+def entry_blocked_nb(plan, state, reversing):
+    """Tell why no entry is considered before looking at the conditions."""
+    policy = plan.policy[0]
+    header = state.header[0]
+    if header.stopped != 0:
+        return header.stopped
+    if policy.max_daily_loss > 0.0 and header.blocked_session == header.session:
+        return DAILY_LOSS
+    if reversing == 1:
+        return NO_REASON
+    direction = direction_nb(state)
+    if direction == 0:
+        if policy.cooldown_bars > 0 and header.last_exit_bar >= 0:
+            if header.i_bar < header.last_exit_bar + policy.cooldown_bars:
+                return COOLDOWN
+        return NO_REASON
+    if is_exiting_nb(policy, state):
+        return EXITING
+    if has_working_entry_nb(policy, state):
+        return WORKING_ENTRY
+    if policy.pyramiding > 0 and count_brackets_nb(state) <= policy.pyramiding:
+        return NO_REASON
+    return IN_POSITION
+
+
+@kernel
+def entry_side_nb(plan, state, feed, i, only_side, stack):
+    """Ask the entry conditions.
+
+    Parameters
+    ----------
+    only_side : int
+        LONG or SHORT when only that side may be entered, else 0.
+
+    Returns
+    -------
+    (int, int)
+        Side, 0 for none; and the reason when there is none.
+    """
+    header = state.header[0]
+    long_entry = FALSE
+    short_entry = FALSE
+    if only_side >= 0:
+        long_entry = condition_nb(F_ENTER_LONG, plan, header, feed, i, stack)
+    if only_side <= 0:
+        short_entry = condition_nb(F_ENTER_SHORT, plan, header, feed, i, stack)
+    if long_entry == TRUE and short_entry == TRUE:
+        return 0, CONFLICTING_ENTRIES
+    if long_entry == TRUE:
+        return 1, NO_REASON
+    if short_entry == TRUE:
+        return -1, NO_REASON
+    if long_entry == UNKNOWN or short_entry == UNKNOWN:
+        return 0, WARMING_UP
+    return 0, CONDITION_FALSE
+
+
+@kernel
+def distance_nb(formula, plan, header, feed, i, stack):
+    """Evaluate a distance; NaN when the strategy has none, -1 when it is not positive."""
+    if not has_formula_nb(plan, formula):
+        return np.nan
+    value = evaluate_nb(formula, plan, header, feed, i, stack)
+    if not (value > 0.0 and value < np.inf):
+        return -1.0
+    return value
+
+
+@kernel
+def enter_nb(plan, state, feed, i, side, equity, stack):
+    """Size an entry and place its ladder.
+
+    Returns
+    -------
+    int
+        NO_REASON when the ladder was placed, else why not.
+    """
+    policy = plan.policy[0]
+    header = state.header[0]
+    if side < 0 and policy.shortable == 0:
+        return NOT_SHORTABLE
+    now = feed.close_ts[i]
+    close = feed.matrix[3, i]
+    price = close
+    limit = np.nan
+    if policy.entry_type != MARKET:
+        which = 0 if side > 0 else 1
+        price = evaluate_nb(F_PRICE_LONG + which, plan, header, feed, i, stack)
+        if policy.entry_type == STOP_LIMIT:
+            limit = evaluate_nb(F_LIMIT_LONG + which, plan, header, feed, i, stack)
+            if not (limit > 0.0 and limit < np.inf):
+                return PRICE_UNKNOWN
+    if not (price > 0.0 and price < np.inf):
+        return PRICE_UNKNOWN
+    price = round_price_nb(price, policy.tick, side)
+    step = 0.0
+    if policy.n_rungs > 1 and has_formula_nb(plan, F_STEP):
+        step = evaluate_nb(F_STEP, plan, header, feed, i, stack)
+        if not (step >= 0.0 and step < np.inf):
+            return DISTANCE_UNKNOWN
+    stop = distance_nb(F_STOP_LOSS, plan, header, feed, i, stack)
+    trail = distance_nb(F_TRAILING_STOP, plan, header, feed, i, stack)
+    even_at = distance_nb(F_BREAK_EVEN_AT, plan, header, feed, i, stack)
+    even_offset = 0.0
+    if has_formula_nb(plan, F_BREAK_EVEN_OFFSET):
+        even_offset = evaluate_nb(F_BREAK_EVEN_OFFSET, plan, header, feed, i, stack)
+    if stop < 0.0 or trail < 0.0 or even_at < 0.0 or not (abs(even_offset) < np.inf):
+        return DISTANCE_UNKNOWN
+    for k in range(policy.n_targets):
+        if not distance_nb(FIRST_TARGET + k, plan, header, feed, i, stack) > 0.0:
+            return DISTANCE_UNKNOWN
+    volatility = np.nan
+    if has_formula_nb(plan, F_VOLATILITY):
+        volatility = evaluate_nb(F_VOLATILITY, plan, header, feed, i, stack)
+        if not volatility > 0.0:
+            return DISTANCE_UNKNOWN
+    risk_distance = stop
+    if policy.size_method == BY_RISK_FRACTION and np.isnan(stop):
+        risk_distance = trail
+    lots = size_lots_nb(policy, equity, price, risk_distance, volatility)
+    if lots <= 0:
+        return SIZE_ROUNDS_TO_ZERO
+    reason = check_entry_nb(policy, header, lots, policy.n_rungs, price, close, equity, now)
+    if reason != NO_REASON:
+        return reason
+    b = open_bracket_nb(
+        policy, header, state.brackets, state.orders, plan.constants,
+        side, lots, price, limit, step, now,
+    )  # fmt: skip
+    if b < 0:
+        return SIZE_ROUNDS_TO_ZERO
+    count_orders_nb(header, policy.n_rungs, now)
+    bracket = state.brackets[b]
+    bracket.stop_distance = stop
+    bracket.trail_distance = trail
+    bracket.break_even_at = even_at
+    bracket.break_even_offset = even_offset
+    first_target = b * slots_per_bracket_nb(policy) + policy.n_rungs + 1
+    for k in range(policy.n_targets):
+        distance = distance_nb(FIRST_TARGET + k, plan, header, feed, i, stack)
+        state.orders[first_target + k].distance = distance
+    return NO_REASON
+
+
+@kernel
+def decide_nb(plan, state, feed, logs, i, equity, stack):
+    """Decide at the close of bar i.
+
+    Returns
+    -------
+    (int, int)
+        Action and reason codes for the decision row.
+    """
+    policy = plan.policy[0]
+    header = state.header[0]
+    now = feed.close_ts[i]
+    update_limits_nb(policy, header, equity)
+    direction = direction_nb(state)
+    reversing = 0
+    if direction != 0:
+        reason, reversing = exit_reason_at_close_nb(plan, state, feed, i, direction, stack)
+        if reason != NO_REASON:
+            exit_all_nb(plan, state, logs, reason, now)
+            if reversing == 0:
+                return EXIT_ACTION, reason
+    blocked = entry_blocked_nb(plan, state, reversing)
+    if blocked != NO_REASON:
+        return (EXIT_ACTION if reversing == 1 else NO_ACTION), blocked
+    only_side = direction if direction != 0 else 0
+    if reversing == 1:
+        only_side = -direction
+    side, reason = entry_side_nb(plan, state, feed, i, only_side, stack)
+    if side != 0:
+        reason = check_market_nb(
+            feed.bar_flags[i] & HALTED_BIT != 0,
+            feed.bar_flags[i] & OUTSIDE_BIT != 0,
+            0.0, 0.0, False, True,
+        )  # fmt: skip
+        closing = policy.flat_at_session_close == 1 and policy.intraday == 1
+        if reason == NO_REASON and closing and feed.bar_flags[i] & FLATTEN_BIT:
+            reason = SESSION_CLOSING
+        if reason == NO_REASON:
+            reason = enter_nb(plan, state, feed, i, side, equity, stack)
+        if reason == NO_REASON:
+            if reversing == 1:
+                return REVERSE_ACTION, REVERSED
+            return (ENTER_LONG_ACTION if side > 0 else ENTER_SHORT_ACTION), NO_REASON
+    return (EXIT_ACTION if reversing == 1 else NO_ACTION), reason

@@ -1,0 +1,298 @@
+"""Feeding: columns of stored bars for all linked strategies at once."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foundation.errors import DataError
+from trading import columns as c
+from trading.arrays import Feed
+from trading.bars import BarFlag, Bars
+from trading.linker import Frame, Linker
+
+# Below this much work threads cost more than they bring.
+PARALLEL_CELLS = 2_000_000
+
+
+def price_factors(bars: Bars) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute the cumulative price and split factors of each bar since the first.
+
+    A split of r new shares for one multiplies both by r; a dividend of D after
+    a close of C multiplies the price factor by C / (C - D). Price times factor
+    is continuous, and a factor never changes once its bar is seen.
+
+    Returns
+    -------
+    price, split : float64 arrays, shape (n_bars,)
+    """
+    price = np.ones(bars.n_bars)
+    split = np.ones(bars.n_bars)
+    for action in bars.actions:
+        i = int(action["i_bar"])
+        if i <= 0 or i >= bars.n_bars:
+            continue
+        ratio = float(action["split_ratio"])
+        close = float(bars.prices[3, i - 1])
+        dividend = float(action["dividend"])
+        factor = 1.0
+        if 0.0 < dividend < close:
+            factor = close / (close - dividend)
+        price[i:] *= factor * ratio
+        split[i:] *= ratio
+    return price, split
+
+
+def needs_factors(bars: Bars) -> bool:
+    """Tell whether any action falls on the bars."""
+    return len(bars.actions) > 0
+
+
+def check_bars(bars: Bars) -> None:
+    """Refuse bars that the core can't run on.
+
+    Raises
+    ------
+    DataError
+        Naming the first bar that is not finite, not positive or not in order.
+    """
+    if bars.n_bars == 0:
+        raise DataError(f"{bars.instrument.symbol}: there are no bars in the range")
+    o, h, low, close = bars.prices[:4]
+    if np.any(np.diff(bars.ts) <= 0):
+        i = int(np.argmax(np.diff(bars.ts) <= 0)) + 1
+        raise DataError(
+            f"{bars.instrument.symbol}: bars must be in time order without duplicates, "
+            f"but bar {i} ({_time(bars, i)}) is not after the one before"
+        )
+    bad = ~(np.isfinite(bars.prices[:4]).all(axis=0) & (low > 0.0))
+    bad |= (h < np.maximum(o, close)) | (low > np.minimum(o, close))
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise DataError(
+            f"{bars.instrument.symbol}: bar {i} ({_time(bars, i)}) must have positive prices with "
+            f"low <= open, close <= high, but has open {o[i]:g}, high {h[i]:g}, low {low[i]:g}, "
+            f"close {close[i]:g}"
+        )
+
+
+def _time(bars: Bars, i: int) -> str:
+    return str(np.datetime64(int(bars.ts[i]), "ns").astype("datetime64[s]")) + "Z"
+
+
+def session_stops(session: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each bar the index after the last bar of its session."""
+    n = len(session)
+    ends = np.flatnonzero(np.diff(session)) + 1
+    ends = np.append(ends, n)
+    return ends[np.searchsorted(ends, np.arange(n), side="right")]
+
+
+def _fill_leaves(frame: Frame, bars: Bars, matrix: NDArray[np.float64]) -> None:
+    facts = {"hour": 0, "minute": 1, "weekday": 2, "session_bar": 3}
+    factors = None
+    for name, row in frame.leaves.items():
+        if name in facts:
+            matrix[row] = bars.facts[facts[name]]
+        elif name == "session":
+            matrix[row] = bars.session
+        else:
+            if factors is None:
+                factors = price_factors(bars)
+            matrix[row] = factors[0] if name == "price_factor" else factors[1]
+
+
+def _run_frame(frame: Frame, matrix: NDArray[np.float64], flags: NDArray[np.int8], threads: int) -> None:
+    """Compute a frame's nodes, level by level; nodes of one level on several threads."""
+    nodes, inputs, params = frame.tables()
+    buffer = np.zeros(frame.n_state)
+    n_bars = matrix.shape[1]
+    levels = sorted(frame.levels)
+    start = 0
+    parallel = threads > 1 and n_bars * len(nodes) > PARALLEL_CELLS
+    pool = ThreadPoolExecutor(threads) if parallel else None
+    try:
+        while start < len(levels):
+            stop = start
+            while stop < len(levels) and levels[stop] == levels[start]:
+                stop += 1
+            for n in range(start, stop):
+                if nodes[n]["kind"] == c.EXTERNAL:
+                    _run_external(frame, int(nodes[n]["op"]), matrix)
+            if pool is not None and stop - start > 1:
+                jobs = [
+                    pool.submit(
+                        c.run_nodes_nb, nodes, inputs, params, buffer, matrix, flags, n, n + 1, 0, n_bars
+                    )
+                    for n in range(start, stop)
+                ]
+                for job in jobs:
+                    job.result()
+            else:
+                c.run_nodes_nb(nodes, inputs, params, buffer, matrix, flags, start, stop, 0, n_bars)
+            start = stop
+    finally:
+        if pool is not None:
+            pool.shutdown()
+
+
+def _run_external(frame: Frame, i_external: int, matrix: NDArray[np.float64]) -> None:
+    """Compute a long-tail indicator bar by bar over its last bars, as live does."""
+    from trading.indicators.tail import compute_tail
+
+    external = frame.externals[i_external]
+    spec = external.spec
+    assert spec.window is not None
+    width = int(spec.window(external.params))
+    n_outputs = len(spec.outputs)
+    out = matrix[external.output : external.output + n_outputs]
+    out[:] = np.nan
+    for i in range(width - 1, matrix.shape[1]):
+        window = {
+            name: matrix[row, i + 1 - width : i + 1]
+            for name, row in zip(spec.inputs, external.input_rows, strict=True)
+        }
+        out[:, i] = compute_tail(spec, external.params, window)
+
+
+def build_feed(linker: Linker, bars: Bars, *, threads: int | None = None) -> Feed:
+    """Compute every linked column of the bars.
+
+    Returns
+    -------
+    Feed
+        Shared by all strategies that were linked; nothing in it is written to
+        when they run.
+    """
+    check_bars(bars)
+    threads = threads or min(2, os.cpu_count() or 1)
+    n = bars.n_bars
+    base = linker.base
+    matrix = np.empty((base.n_rows, n))
+    matrix[:5] = bars.prices
+    flags = np.empty((base.n_flags, n), np.int8)
+    flags[0] = 0
+    low, high = matrix[2], matrix[1]
+    if bars.bid is not None and bars.ask is not None:
+        matrix[5:9] = bars.bid
+        matrix[9:13] = bars.ask
+        low, high = np.minimum(low, matrix[7]), np.maximum(high, matrix[10])
+    _fill_leaves(base, bars, matrix)
+    for timeframe, frame in linker.frames.items():
+        _run_above(linker, frame, bars, timeframe, matrix, flags, threads)
+    _run_frame(base, matrix, flags, threads)
+    finer, finer_ts, finer_start = _finer(bars)
+    if len(finer_start):
+        low, high = _finer_range(low, high, finer, finer_start, bars)
+    return Feed(
+        matrix,
+        flags,
+        bars.ts,
+        bars.close_ts,
+        bars.session,
+        bars.flags.astype(np.int64, copy=False),
+        session_stops(bars.session),
+        np.ascontiguousarray(low),
+        np.ascontiguousarray(high),
+        bars.actions,
+        finer,
+        finer_ts,
+        finer_start,
+    )
+
+
+def _run_above(
+    linker: Linker,
+    frame: Frame,
+    bars: Bars,
+    timeframe: str,
+    matrix: NDArray[np.float64],
+    flags: NDArray[np.int8],
+    threads: int,
+) -> None:
+    """Build a higher frame from completed bars, compute it, and bring it down."""
+    codes = bars.periods.get(timeframe)
+    if codes is None:
+        raise DataError(
+            f"{bars.instrument.symbol}: the bars came without the ends of their {timeframe} periods"
+        )
+    source = leaf_source(linker, frame, matrix, bars)
+    index = np.empty(bars.n_bars, np.int64)
+    state = np.zeros(c.AGGREGATE_STATE)
+    leaves = np.empty_like(source)
+    n_above = c.aggregate_nb(state, codes, source, leaves, index)
+    above = np.empty((frame.n_rows, max(n_above, 1)))
+    above[: len(leaves), :n_above] = leaves[:, :n_above]
+    above_flags = np.zeros((frame.n_flags, max(n_above, 1)), np.int8)
+    _run_frame(frame, above, above_flags, threads)
+    reads = np.array(
+        [
+            (row, here, int(is_flag))
+            for (name, row, is_flag), here in linker.base.reads.items()
+            if name == timeframe
+        ],
+        np.int64,
+    ).reshape(-1, 3)
+    c.read_rows_nb(above, above_flags, index, reads, matrix, flags)
+
+
+def leaf_source(
+    linker: Linker, frame: Frame, matrix: NDArray[np.float64], bars: Bars
+) -> NDArray[np.float64]:
+    """Return the base columns a higher bar is built from, in the frame's row order."""
+    names = sorted(frame.leaves, key=lambda name: frame.leaves[name])
+    if [frame.leaves[name] for name in names] != list(range(5, 5 + len(names))):
+        raise DataError("leaves of a higher timeframe must come right after its bars")
+    source = np.empty((5 + len(names), matrix.shape[1]))
+    source[:5] = matrix[:5]
+    if linker.adjusted:
+        price = matrix[linker.base.leaves["price_factor"]]
+        split = matrix[linker.base.leaves["split_factor"]]
+        source[:4] *= price
+        source[4] /= split
+    for k, name in enumerate(names):
+        if name == "session":
+            source[5 + k] = bars.session
+        else:
+            source[5 + k] = matrix[linker.base.leaves[name]]
+    return source
+
+
+def _finer(
+    bars: Bars,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    if bars.finer is None or bars.finer_start is None:
+        return np.zeros((5, 0)), np.zeros(0, np.int64), np.zeros(0, np.int64)
+    finer = bars.finer
+    rows = [finer.prices]
+    if bars.bid is not None:
+        if finer.bid is None or finer.ask is None:
+            raise DataError("finer bars must carry bid and ask where the bars do")
+        rows += [finer.bid, finer.ask]
+    return np.ascontiguousarray(np.vstack(rows)), finer.ts, bars.finer_start
+
+
+def _finer_range(
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    finer: NDArray[np.float64],
+    start: NDArray[np.int64],
+    bars: Bars,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Widen each bar's range by its finer bars, which may not agree with it."""
+    low, high = low.copy(), high.copy()
+    low_row = finer[7] if finer.shape[0] > 5 else finer[2]
+    high_row = finer[10] if finer.shape[0] > 5 else finer[1]
+    has = np.flatnonzero(np.diff(start) > 0)
+    if len(has):
+        low[has] = np.minimum(low[has], np.minimum.reduceat(low_row, start[has]))
+        high[has] = np.maximum(high[has], np.maximum.reduceat(high_row, start[has]))
+    return low, high
+
+
+def has_halts(bars: Bars) -> bool:
+    """Tell whether any bar is marked as halted."""
+    return bool((bars.flags & int(BarFlag.HALTED)).any())

@@ -1,0 +1,484 @@
+"""Fills: which orders a bar's prices reach, in what order and at what price.
+
+Owns rules 3 to 6 and 9: stops and limits along the two paths of a bar, gaps at
+the open, bid and ask, volume limits. The backtest loop, paper trading's
+simulated exchange and replays call the same functions. Nothing here decides.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trading.brackets import (
+    cancel_rungs_nb,
+    free_bracket_if_done_nb,
+    move_stop_nb,
+    place_stop_nb,
+    place_targets_nb,
+    reduce_exits_nb,
+    slots_per_bracket_nb,
+)
+from trading.compiling import kernel
+from trading.costs import commission_nb, slippage_nb
+from trading.dtypes import (
+    BRACKET_CLOSED,
+    ENTRY,
+    FREE,
+    HIGHER_EQUITY,
+    LIMIT,
+    MARKET,
+    NO_REASON,
+    PROFIT_TARGET,
+    SIZE_ROUNDS_TO_ZERO,
+    STOP,
+    STOP_LIMIT,
+    STOP_LOSS,
+    STOPPED_OUT,
+    TARGET_REACHED,
+    TRAILED_OUT,
+)
+from trading.orders import (
+    FILL_PART,
+    FILL_REST,
+    REFUSE,
+    end_order_nb,
+    next_state_nb,
+)
+from trading.portfolio import book_fill_nb, close_trade_nb
+from trading.sizing import floor_lots_nb, size_lots_nb
+
+# How the orders of a bar can interact.
+QUIET, ONE_EXIT, AMBIGUOUS = 0, 1, 2
+
+NO_LIMIT_ON_VOLUME = 1 << 62
+
+
+@kernel
+def exit_reason_nb(order):
+    """Name why an exit order closes the position."""
+    if order.role == STOP_LOSS:
+        return TRAILED_OUT if order.trailed == 1 else STOPPED_OUT
+    if order.role == PROFIT_TARGET:
+        return TARGET_REACHED
+    return order.reason
+
+
+@kernel
+def fill_order_nb(plan, state, logs, i_order, market_price, lots, ts, volume):
+    """Fill part or all of an order and bring its bracket up to date.
+
+    Parameters
+    ----------
+    market_price : float
+        Price at which the order meets the market, before slippage.
+    lots : int
+        Lots that fill, 0 < lots <= the order's leaves.
+    ts : int
+        Time of the fill, UTC nanoseconds.
+    volume : float
+        Units traded in the bar, for the impact model.
+    """
+    policy = plan.policy[0]
+    header = state.header[0]
+    order = state.orders[i_order]
+    per_bracket = slots_per_bracket_nb(policy)
+    i_bracket = i_order // per_bracket
+    bracket = state.brackets[i_bracket]
+    quantity = lots * policy.lot
+    slip = 0.0
+    if order.limit_price != order.limit_price:
+        slip = slippage_nb(policy, market_price, quantity, volume)
+    price = market_price + order.side * slip
+
+    order.filled_lots += lots
+    order.leaves_lots -= lots
+    order.filled_notional += lots * price
+    owed = commission_nb(
+        policy, order.filled_lots * policy.lot, order.filled_notional / order.filled_lots
+    )
+    commission = max(0.0, owed - order.commission)
+    order.commission += commission
+    book_fill_nb(policy, header, logs, order, lots, price, commission, quantity * slip, ts)
+
+    trigger = FILL_REST if order.leaves_lots == 0 else FILL_PART
+    reason = exit_reason_nb(order)
+    if order.role == ENTRY:
+        entered = bracket.entered_lots
+        if entered == 0:
+            bracket.average_entry = price
+        else:
+            total = bracket.average_entry * entered + price * lots
+            bracket.average_entry = total / (entered + lots)
+        bracket.entered_lots = entered + lots
+        bracket.held_lots += lots
+        settle_order_nb(logs, state.orders, i_order, per_bracket, trigger, NO_REASON, ts)
+        place_stop_nb(policy, header, state.brackets, state.orders, i_bracket, ts)
+        if policy.n_targets > 0:
+            place_targets_nb(
+                policy, header, state.brackets, state.orders, plan.constants, i_bracket, ts
+            )
+    else:
+        bracket.held_lots -= lots
+        settle_order_nb(logs, state.orders, i_order, per_bracket, trigger, reason, ts)
+        if bracket.exit_started == 0:
+            bracket.exit_started = 1
+            cancel_rungs_nb(policy, state.orders, logs, i_bracket, BRACKET_CLOSED, ts)
+        reduce_exits_nb(policy, state.brackets, state.orders, logs, i_bracket, i_order, ts)
+        free_bracket_if_done_nb(policy, state.brackets, state.orders, logs, i_bracket, ts)
+    if header.lots == 0:
+        close_trade_nb(policy, header, logs, ts, reason)
+
+
+@kernel
+def settle_order_nb(logs, orders, i_order, per_bracket, trigger, reason, ts):
+    """Move a filled order on in its life, ending it when nothing is left."""
+    if trigger == FILL_REST:
+        end_order_nb(logs, orders, i_order, per_bracket, trigger, reason, ts)
+    else:
+        orders[i_order].state = next_state_nb(orders[i_order].state, trigger)
+
+
+@kernel
+def trigger_price_nb(order, now, end, touch):
+    """Find the price at which an order meets a straight move from now to end.
+
+    Returns
+    -------
+    float
+        `now` when the order is already there (a gap, or an exit placed behind
+        the market), its own price when the move reaches it, else NaN.
+    """
+    if order.type == LIMIT or order.triggered == 1:
+        level = order.limit_price
+        if order.side > 0:
+            if now < level or (touch == 1 and now == level):
+                return now
+            if end < level or (touch == 1 and end == level):
+                return level
+        else:
+            if now > level or (touch == 1 and now == level):
+                return now
+            if end > level or (touch == 1 and end == level):
+                return level
+        return np.nan
+    level = order.stop_price
+    if order.side > 0:
+        if now >= level:
+            return now
+        if end >= level:
+            return level
+    else:
+        if now <= level:
+            return now
+        if end <= level:
+            return level
+    return np.nan
+
+
+@kernel
+def is_market_nb(order):
+    """Tell whether the order takes any price: a market order, or a triggered stop's rest."""
+    return order.type == MARKET or (order.type == STOP and order.triggered == 1)
+
+
+@kernel
+def may_fill_nb(header, order):
+    """Tell whether an order may fill now; entries wait while the other side is held."""
+    if order.state == FREE:
+        return False
+    return not (order.role == ENTRY and order.side * header.lots < 0)
+
+
+@kernel
+def walk_nb(plan, state, logs, buy_from, buy_to, sell_from, sell_to, ts, volume):
+    """Move the market in a straight line and fill what it reaches, in order of reach.
+
+    Buys meet the ask (`buy_from` to `buy_to`), sells the bid. At one place of
+    the way exits go before entries and stops before targets, so that a doubt
+    costs the strategy. Stops that trail are tested with where they stood
+    before this move, then moved by its end.
+    """
+    policy = plan.policy[0]
+    header = state.header[0]
+    orders = state.orders
+    n_orders = orders.shape[0]
+    at = 0.0
+    while True:
+        best = -1
+        best_at = 2.0
+        best_rank = 9
+        best_price = 0.0
+        for i_order in range(n_orders):
+            order = orders[i_order]
+            if not may_fill_nb(header, order) or is_market_nb(order):
+                continue
+            if header.volume_left == 0 and (order.type == LIMIT or order.triggered == 1):
+                continue
+            start = buy_from if order.side > 0 else sell_from
+            end = buy_to if order.side > 0 else sell_to
+            now = start if at == 0.0 else start + at * (end - start)
+            price = trigger_price_nb(order, now, end, policy.touch)
+            if price != price:
+                continue
+            where = at
+            if price != now:
+                where = max(at, (price - start) / (end - start))
+            rank = 2 if order.role == ENTRY else (0 if order.role == STOP_LOSS else 1)
+            if where < best_at or (where == best_at and rank < best_rank):
+                best, best_at, best_rank, best_price = i_order, where, rank, price
+        if best < 0:
+            break
+        at = best_at
+        order = orders[best]
+        if order.type == STOP_LIMIT and order.triggered == 0:
+            order.triggered = 1
+            continue
+        if order.type == STOP:
+            order.triggered = 1
+        lots = min(order.leaves_lots, header.volume_left)
+        if lots == 0:
+            continue
+        header.volume_left -= lots
+        fill_order_nb(plan, state, logs, best, best_price, lots, ts, volume)
+    settle_move_nb(plan, state, buy_to, sell_to, ts)
+
+
+@kernel
+def settle_move_nb(plan, state, buy_price, sell_price, ts):
+    """Note a price that was reached: trade extremes, trailing and break-even stops."""
+    policy = plan.policy[0]
+    header = state.header[0]
+    if header.lots == 0:
+        return
+    price = sell_price if header.lots > 0 else buy_price
+    header.trade_high = max(header.trade_high, price)
+    header.trade_low = min(header.trade_low, price)
+    for b in range(state.brackets.shape[0]):
+        bracket = state.brackets[b]
+        if bracket.side != 0 and bracket.held_lots > 0:
+            price = sell_price if bracket.side > 0 else buy_price
+            move_stop_nb(policy, header, state.brackets, state.orders, b, price, ts)
+
+
+@kernel
+def fill_market_orders_nb(plan, state, logs, buy_price, sell_price, ts, volume):
+    """Fill market orders at one price, exits before entries."""
+    policy = plan.policy[0]
+    header = state.header[0]
+    orders = state.orders
+    per_bracket = slots_per_bracket_nb(policy)
+    for turn in range(2):
+        for i_order in range(orders.shape[0]):
+            order = orders[i_order]
+            entry = order.role == ENTRY
+            if entry != (turn == 1) or not may_fill_nb(header, order):
+                continue
+            if not is_market_nb(order):
+                continue
+            price = buy_price if order.side > 0 else sell_price
+            if entry and policy.sized_at_fill == 1 and order.filled_lots == 0:
+                lots = lots_at_fill_nb(plan, state, i_order % per_bracket, order.side, price)
+                order.lots = lots
+                order.leaves_lots = lots
+                if lots == 0:
+                    end_order_nb(
+                        logs, orders, i_order, per_bracket, REFUSE, SIZE_ROUNDS_TO_ZERO, ts
+                    )
+                    free_bracket_if_done_nb(
+                        policy, state.brackets, orders, logs, i_order // per_bracket, ts
+                    )
+                    continue
+            lots = min(order.leaves_lots, header.volume_left)
+            if lots > 0:
+                header.volume_left -= lots
+                fill_order_nb(plan, state, logs, i_order, price, lots, ts, volume)
+
+
+@kernel
+def lots_at_fill_nb(plan, state, rung, side, price):
+    """Size a rung at its fill price, as all-in comparisons do."""
+    policy = plan.policy[0]
+    header = state.header[0]
+    price += side * slippage_nb(policy, price, 0.0, 0.0)
+    equity = header.cash + header.lots * policy.lot * policy.multiplier * price
+    lots = size_lots_nb(policy, equity, price, np.nan, np.nan)
+    return floor_lots_nb(plan.constants[rung] * lots)
+
+
+@kernel
+def classify_bar_nb(plan, state, buy_low, buy_high, sell_low, sell_high):
+    """Tell whether the path within the bar can matter, after its open.
+
+    Returns
+    -------
+    int
+        QUIET: no order can be reached. ONE_EXIT: one exit of all that is held
+        can be reached and nothing else, so that both paths agree. AMBIGUOUS:
+        anything else.
+    """
+    policy = plan.policy[0]
+    header = state.header[0]
+    reachable = 0
+    last = -1
+    for i_order in range(state.orders.shape[0]):
+        order = state.orders[i_order]
+        if order.state == FREE or is_market_nb(order):
+            continue
+        price = order.limit_price
+        is_limit = order.type == LIMIT or order.triggered == 1
+        if not is_limit:
+            price = order.stop_price
+        if (order.side > 0) == is_limit:
+            low = buy_low if order.side > 0 else sell_low
+            reached = low <= price
+        else:
+            high = buy_high if order.side > 0 else sell_high
+            reached = high >= price
+        if reached:
+            if order.type == STOP_LIMIT:
+                return AMBIGUOUS
+            reachable += 1
+            last = i_order
+    for b in range(state.brackets.shape[0]):
+        bracket = state.brackets[b]
+        if bracket.side == 0 or bracket.held_lots == 0:
+            continue
+        if moving_stop_reached_nb(bracket, buy_low, buy_high, sell_low, sell_high):
+            return AMBIGUOUS
+    if reachable == 0:
+        return QUIET
+    order = state.orders[last]
+    if reachable == 1 and order.role != ENTRY and order.leaves_lots == abs(header.lots):
+        if order.leaves_lots <= header.volume_left:
+            per_bracket = slots_per_bracket_nb(policy)
+            bracket = state.brackets[last // per_bracket]
+            # Entries that are still working could follow the exit on one path only
+            # when they are reachable, and then more than one order is.
+            if bracket.held_lots == order.leaves_lots:
+                return ONE_EXIT
+    return AMBIGUOUS
+
+
+@kernel
+def moving_stop_reached_nb(bracket, buy_low, buy_high, sell_low, sell_high):
+    """Tell whether a stop that moves within the bar could be reached within it."""
+    side = bracket.side
+    trails = not np.isnan(bracket.trail_distance)
+    evens = bracket.break_even_done == 0 and not np.isnan(bracket.break_even_at)
+    if not trails and not evens:
+        return False
+    best = sell_high if side > 0 else buy_low
+    worst = sell_low if side > 0 else buy_high
+    if side * (bracket.extreme - best) > 0.0:
+        best = bracket.extreme
+    if trails:
+        reference = best
+        if side * (bracket.average_entry - best) > 0.0:
+            reference = bracket.average_entry
+        if side * (worst - (reference - side * bracket.trail_distance)) <= 0.0:
+            return True
+    if evens and side * (best - bracket.average_entry) >= bracket.break_even_at:
+        even = bracket.average_entry + side * bracket.break_even_offset
+        return side * (worst - even) <= 0.0
+    return False
+
+
+@kernel
+def run_path_nb(plan, state, logs, prices, i, high_first, ts):
+    """Run one path of a bar: open to one extreme, to the other, to the close."""
+    policy = plan.policy[0]
+    buy = policy.buy_row
+    sell = policy.sell_row
+    volume = prices[4, i]
+    first = 1 if high_first else 2
+    second = 2 if high_first else 1
+    walk_nb(
+        plan, state, logs,
+        prices[buy, i], prices[buy + first, i], prices[sell, i], prices[sell + first, i],
+        ts, volume,
+    )  # fmt: skip
+    walk_nb(
+        plan, state, logs,
+        prices[buy + first, i], prices[buy + second, i],
+        prices[sell + first, i], prices[sell + second, i], ts, volume,
+    )  # fmt: skip
+    walk_nb(
+        plan, state, logs,
+        prices[buy + second, i], prices[buy + 3, i],
+        prices[sell + second, i], prices[sell + 3, i], ts, volume,
+    )  # fmt: skip
+
+
+@kernel
+def closing_equity_nb(policy, header, close):
+    """Compute cash plus position at the close, quote currency."""
+    return header.cash + header.lots * policy.lot * policy.multiplier * close
+
+
+@kernel
+def save_nb(state, logs, scratch):
+    """Copy the state so that a bar can be run again."""
+    scratch.header[0] = state.header[0]
+    scratch.cursor[0] = logs.cursor[0]
+    for k in range(state.brackets.shape[0]):
+        scratch.brackets[k] = state.brackets[k]
+    for k in range(state.orders.shape[0]):
+        scratch.orders[k] = state.orders[k]
+
+
+@kernel
+def restore_nb(state, logs, scratch):
+    """Go back to the saved state; log rows written since are written over."""
+    state.header[0] = scratch.header[0]
+    logs.cursor[0] = scratch.cursor[0]
+    for k in range(state.brackets.shape[0]):
+        state.brackets[k] = scratch.brackets[k]
+    for k in range(state.orders.shape[0]):
+        state.orders[k] = scratch.orders[k]
+
+
+@kernel
+def match_bar_nb(plan, state, logs, scratch, prices, i, ts):
+    """Match the working orders with one bar (rules 3 to 6 and 9).
+
+    Market orders fill at the open first, then what the open has gapped over,
+    then the rest of the bar along both paths; the path with the lower closing
+    equity is kept (the higher one in the optimistic run).
+    """
+    policy = plan.policy[0]
+    header = state.header[0]
+    buy = policy.buy_row
+    sell = policy.sell_row
+    volume = prices[4, i]
+    header.volume_left = NO_LIMIT_ON_VOLUME
+    if policy.max_participation > 0.0:
+        header.volume_left = floor_lots_nb(policy.max_participation * volume / policy.lot)
+    fill_market_orders_nb(plan, state, logs, prices[buy, i], prices[sell, i], ts, volume)
+    walk_nb(
+        plan, state, logs,
+        prices[buy, i], prices[buy, i], prices[sell, i], prices[sell, i], ts, volume,
+    )  # fmt: skip
+    kind = classify_bar_nb(
+        plan, state,
+        prices[buy + 2, i], prices[buy + 1, i], prices[sell + 2, i], prices[sell + 1, i],
+    )  # fmt: skip
+    if kind == QUIET:
+        settle_move_nb(plan, state, prices[buy + 2, i], prices[sell + 2, i], ts)
+        settle_move_nb(plan, state, prices[buy + 1, i], prices[sell + 1, i], ts)
+        return
+    if kind == ONE_EXIT:
+        run_path_nb(plan, state, logs, prices, i, False, ts)
+        return
+    save_nb(state, logs, scratch)
+    close = prices[3, i]
+    run_path_nb(plan, state, logs, prices, i, False, ts)
+    low_first = closing_equity_nb(policy, header, close)
+    restore_nb(state, logs, scratch)
+    run_path_nb(plan, state, logs, prices, i, True, ts)
+    high_first = closing_equity_nb(policy, header, close)
+    keep_low_first = low_first <= high_first
+    if policy.path_choice == HIGHER_EQUITY:
+        keep_low_first = low_first >= high_first
+    if keep_low_first:
+        restore_nb(state, logs, scratch)
+        run_path_nb(plan, state, logs, prices, i, False, ts)

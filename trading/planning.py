@@ -1,0 +1,361 @@
+"""Planning: one parameter set of a strategy on one instrument, as the core runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from foundation.errors import SpecError
+from trading import dtypes as d
+from trading import formulas as f
+from trading.arrays import Plan
+from trading.expressions.ast import (
+    Binary,
+    Boolean,
+    Call,
+    Compare,
+    Kind,
+    Logic,
+    Name,
+    Node,
+    Unary,
+    kind_of,
+)
+from trading.expressions.constants import evaluate_constant, is_constant
+from trading.expressions.strategy import (
+    Bound,
+    Condition,
+    EntryType,
+    FillAt,
+    Policy,
+    ResolvedStrategy,
+    SizedAt,
+    SizeMethod,
+    Stage,
+    TimeInForce,
+)
+from trading.instruments import Instrument
+from trading.linker import ARITHMETIC, COMPARISONS, FACTS, Flag, Linker, Literal, Row, uses_position
+
+ENTRY_TYPES = {
+    EntryType.MARKET: d.MARKET,
+    EntryType.LIMIT: d.LIMIT,
+    EntryType.STOP: d.STOP,
+    EntryType.STOP_LIMIT: d.STOP_LIMIT,
+}
+SIZE_METHODS = {
+    SizeMethod.QUANTITY: d.BY_QUANTITY,
+    SizeMethod.NOTIONAL: d.BY_NOTIONAL,
+    SizeMethod.EQUITY_FRACTION: d.BY_EQUITY_FRACTION,
+    SizeMethod.RISK_FRACTION: d.BY_RISK_FRACTION,
+    SizeMethod.VOLATILITY_TARGET: d.BY_VOLATILITY,
+}
+CONDITIONS = ("enter_long", "exit_long", "enter_short", "exit_short")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Columns of the decision rows: one per top-level `and` term of a condition."""
+
+    condition: str
+    text: str
+    row: int  # Of the flags.
+
+
+@dataclass(frozen=True, slots=True)
+class IndicatorColumn:
+    """Column of a named indicator output; `is_flag` when it is a condition."""
+
+    name: str
+    row: int
+    is_flag: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedStrategy:
+    """A plan, and the columns that explain its decisions."""
+
+    plan: Plan
+    policy: Policy
+    condition_rows: Mapping[str, int]  # Flag rows of the conditions without position facts.
+    terms: tuple[Terms, ...]
+    indicators: tuple[IndicatorColumn, ...]
+
+
+class _FormulaWriter:
+    """Writes expressions as postfix code over linked columns."""
+
+    def __init__(self, linker: Linker, values: Mapping[str, float]) -> None:
+        self.linker = linker
+        self.values = values
+        self.code: list[tuple[int, int]] = []
+        self.literals: list[float] = []
+        self.starts = [0]
+
+    def formula(self, node: Node | None) -> None:
+        """Append one formula; None appends an absent one."""
+        if node is not None:
+            self._write(node)
+        if len(self.code) - self.starts[-1] > f.MAX_STACK:
+            raise SpecError(
+                f"the expression has more than {f.MAX_STACK} parts that depend on the position"
+            )
+        self.starts.append(len(self.code))
+
+    def code_of(self, operations: list[tuple[int, int]]) -> None:
+        """Append a formula given as code."""
+        self.code.extend(operations)
+        self.starts.append(len(self.code))
+
+    def literal(self, value: float) -> tuple[int, int]:
+        self.literals.append(value)
+        return (f.LITERAL, len(self.literals) - 1)
+
+    def _write(self, node: Node) -> None:
+        if is_constant(node):
+            self.code.append(self.literal(evaluate_constant(node, self.values)))
+            return
+        if kind_of(node) is Kind.CONDITION and not uses_position(node):
+            self.code.append((f.FLAG, self.linker.condition(node, self.values).row))
+            return
+        match node:
+            case Name(name=name) if name in FACTS:
+                self.code.append((FACTS[name], 0))
+            case Unary(operand=x):
+                self._write(x)
+                self.code.append((f.NEGATE, 0))
+            case Binary(operator=operator, left=a, right=b):
+                self._pair(a, b, ARITHMETIC[operator])
+            case Compare(operator=operator, left=a, right=b):
+                self._pair(a, b, COMPARISONS[operator])
+            case Logic(operator="not", operands=(x,)):
+                self._write(x)
+                self.code.append((f.NOT, 0))
+            case Logic(operator=operator, operands=parts):
+                self._fold(parts, f.AND if operator == "and" else f.OR)
+            case Call(name="min" | "max" as name, arguments=parts):
+                self._fold(parts, f.MINIMUM if name == "min" else f.MAXIMUM)
+            case Call(name="abs", arguments=(x,)):
+                self._write(x)
+                self.code.append((f.ABSOLUTE, 0))
+            case Call(name="between", arguments=(x, low, high)):
+                self._pair(x, low, f.GREATER_EQUAL)
+                self._pair(x, high, f.LESS_EQUAL)
+                self.code.append((f.AND, 0))
+            case Boolean(value=value):
+                self.code.append(self.literal(float(d.TRUE if value else d.FALSE)))
+            case _:
+                value = self.linker.number(node, self.values)
+                if isinstance(value, Literal):
+                    self.code.append(self.literal(value.value))
+                else:
+                    assert isinstance(value, Row)
+                    self.code.append((f.COLUMN, value.row))
+
+    def _pair(self, a: Node, b: Node, operation: int) -> None:
+        self._write(a)
+        self._write(b)
+        self.code.append((operation, 0))
+
+    def _fold(self, parts: tuple[Node, ...], operation: int) -> None:
+        self._write(parts[0])
+        for x in parts[1:]:
+            self._write(x)
+            self.code.append((operation, 0))
+
+
+def policy_record(
+    policy: Policy, instrument: Instrument, *, intraday: bool, has_quotes: bool, optimistic: bool
+) -> np.ndarray:
+    """Fill the POLICY record; infinite limits become 0, which switches them off."""
+    record = np.zeros(1, d.POLICY)
+    row = record[0]
+    limit = _or_off
+    row["lot"] = instrument.lot
+    row["tick"] = instrument.tick
+    row["multiplier"] = instrument.multiplier
+    row["shortable"] = instrument.shortable
+    row["intraday"] = intraday
+    row["buy_row"], row["sell_row"] = (9, 5) if has_quotes else (0, 0)
+    row["entry_type"] = ENTRY_TYPES[policy.entry_type]
+    row["time_in_force"] = d.DAY if policy.time_in_force is TimeInForce.DAY else d.GTC
+    row["cancel_after_bars"] = policy.cancel_after_bars
+    row["touch"] = policy.touch
+    row["same_close"] = policy.fill is FillAt.SAME_CLOSE
+    row["n_rungs"] = policy.n_rungs
+    row["n_targets"] = len(policy.target_shares)
+    row["targets_take_all"] = abs(sum(policy.target_shares) - 1.0) < 1e-9
+    row["n_brackets"] = 1 + policy.pyramiding + (1 if policy.reverse else 0)
+    row["pyramiding"] = policy.pyramiding
+    row["reverse"] = policy.reverse
+    row["cooldown_bars"] = policy.cooldown_bars
+    row["size_method"] = SIZE_METHODS[policy.size_method]
+    row["size"] = policy.size
+    row["cash_buffer"] = policy.cash_buffer
+    row["sized_at_fill"] = policy.sized_at is SizedAt.FILL
+    row["time_stop_bars"] = policy.time_stop
+    row["flat_at_session_close"] = policy.flat_at_session_close
+    row["close_at_end"] = policy.close_at_end
+    row["max_participation"] = limit(policy.max_participation)
+    row["path_choice"] = d.HIGHER_EQUITY if optimistic else d.LOWER_EQUITY
+    row["commission_per_unit"] = policy.commission_per_share
+    row["commission_minimum"] = policy.commission_minimum
+    row["commission_maximum_fraction"] = limit(policy.commission_maximum_fraction)
+    row["commission_bps"] = policy.commission_bps
+    row["commission_fixed"] = policy.commission_fixed
+    row["slippage_bps"] = policy.slippage_bps
+    row["slippage_ticks"] = policy.slippage_ticks
+    row["half_spread"] = policy.half_spread
+    row["impact_bps"] = policy.impact_coefficient_bps
+    row["impact_exponent"] = policy.impact_exponent
+    row["borrow_rate"] = policy.borrow_rate
+    row["max_position_fraction"] = limit(policy.max_position_fraction)
+    row["max_daily_loss"] = limit(policy.max_daily_loss)
+    row["max_drawdown"] = limit(policy.max_drawdown)
+    row["max_orders_per_minute"] = policy.max_orders_per_minute
+    row["max_order_quantity"] = limit(policy.max_order_quantity)
+    row["max_order_notional"] = limit(policy.max_order_notional)
+    row["price_collar"] = limit(policy.price_collar)
+    return record
+
+
+def _or_off(value: float) -> float:
+    return 0.0 if value == float("inf") else value
+
+
+def link_strategy(
+    linker: Linker,
+    strategy: ResolvedStrategy,
+    bound: Bound,
+    policy: np.ndarray,
+    *,
+    periods_per_year: float,
+    explain: bool,
+) -> LinkedStrategy:
+    """Link one parameter set.
+
+    Parameters
+    ----------
+    policy : POLICY array, shape (1,)
+    periods_per_year : float
+        Bars a year, which annualises the volatility of a volatility target.
+    explain : bool
+        Whether to link terms and named indicators for decision rows.
+    """
+    values = bound.values
+    writer = _FormulaWriter(linker, values)
+    rows = np.full(4, -1, np.int64)
+    condition_rows: dict[str, int] = {}
+    for k, name in enumerate(CONDITIONS):
+        condition: Condition | None = getattr(strategy, name)
+        if condition is None:
+            writer.formula(None)
+            continue
+        stages = getattr(strategy, f"setup_{name[6:]}") if name.startswith("enter") else ()
+        armed = _link_setup(linker, stages, values) if stages else None
+        if uses_position(condition.node):
+            writer.formula(condition.node)
+            if armed is not None:
+                writer.code.extend([(f.FLAG, armed.row), (f.AND, 0)])
+                writer.starts[-1] = len(writer.code)
+            continue
+        flag = linker.condition(condition.node, values)
+        if armed is not None:
+            flag = linker.both(flag, armed)
+        rows[k] = flag.row
+        condition_rows[name] = flag.row
+        writer.formula(None)
+    _write_prices(writer, linker, strategy, bound, periods_per_year)
+    terms, indicators = _explain(linker, strategy, values) if explain else ((), ())
+    weights = np.array(bound.policy.weights, np.float64)
+    constants = np.concatenate([weights / weights.sum(), np.array(bound.policy.target_shares)])
+    code = np.array(writer.code, np.int64).reshape(-1, 2)
+    plan = Plan(
+        policy,
+        constants.astype(np.float64),
+        code,
+        np.array(writer.literals or [0.0], np.float64),
+        np.array(writer.starts, np.int64),
+        rows,
+    )
+    return LinkedStrategy(plan, bound.policy, condition_rows, terms, indicators)
+
+
+def _write_prices(
+    writer: _FormulaWriter,
+    linker: Linker,
+    strategy: ResolvedStrategy,
+    bound: Bound,
+    periods_per_year: float,
+) -> None:
+    """Append the price and distance formulas in the order of `dtypes`."""
+    prices = strategy.prices
+    for node in (
+        prices.entry_long,
+        prices.entry_short,
+        prices.limit_long,
+        prices.limit_short,
+        prices.ladder_step,
+        prices.stop_loss,
+        prices.trailing_stop,
+        prices.break_even_at,
+        prices.break_even_offset,
+    ):
+        writer.formula(node)
+    if bound.policy.size_method is SizeMethod.VOLATILITY_TARGET:
+        row = _volatility_row(linker, bound.policy.volatility_length)
+        scale = writer.literal(float(np.sqrt(periods_per_year)))
+        writer.code_of([(f.COLUMN, row), scale, (f.MULTIPLY, 0)])
+    else:
+        writer.formula(None)
+    for target in prices.targets:
+        writer.formula(target.at)
+
+
+def _volatility_row(linker: Linker, length: int) -> int:
+    """Link the standard deviation of close-to-close returns over `length` bars."""
+    from trading.expressions.ast import Indicator, Number, Shift
+
+    close = Name("close")
+    change = Binary("-", Binary("/", close, Shift(close, Number(1.0))), Number(1.0))
+    from trading.indicators.catalogue import find
+
+    spec = find("stdev")
+    assert spec is not None
+    parameters = [Number(float(length))]
+    parameters += [Number(float(p.default)) for p in spec.parameters[1:]]
+    value = linker.number(Indicator("stdev", (change,), tuple(parameters), 0), {})
+    assert isinstance(value, Row)
+    return value.row
+
+
+def _link_setup(linker: Linker, stages: tuple[Stage, ...], values: Mapping[str, float]) -> Flag:
+    flags = tuple(linker.condition(stage.condition.node, values) for stage in stages)
+    return linker.setup(flags, tuple(evaluate_constant(s.within, values) for s in stages))
+
+
+def _explain(
+    linker: Linker, strategy: ResolvedStrategy, values: Mapping[str, float]
+) -> tuple[tuple[Terms, ...], tuple[IndicatorColumn, ...]]:
+    """Link what decision rows show beside the conditions themselves."""
+    terms: list[Terms] = []
+    for name in CONDITIONS:
+        condition: Condition | None = getattr(strategy, name)
+        if condition is None:
+            continue
+        for k, term in enumerate(condition.terms):
+            if not uses_position(term.node):
+                flag = linker.condition(term.node, values)
+                terms.append(Terms(name, f"{name}[{k}]: {term.text}", flag.row))
+    indicators: list[IndicatorColumn] = []
+    for output in strategy.indicators:
+        if kind_of(output.node) is Kind.CONDITION:
+            flag = linker.condition(output.node, values)
+            indicators.append(IndicatorColumn(output.name, flag.row, True))
+        else:
+            value = linker.number(output.node, values)
+            if isinstance(value, Row):
+                indicators.append(IndicatorColumn(output.name, value.row, False))
+    return tuple(terms), tuple(indicators)

@@ -1,0 +1,175 @@
+"""Portfolio: cash, position, the open trade and the marks of one sleeve."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trading.compiling import kernel
+from trading.dtypes import BORROW_EVENT
+
+DAYS_A_YEAR = 365.0
+
+# A sleeve that has seen no bar yet is in no session.
+NO_SESSION = -(1 << 40)
+
+
+@kernel
+def book_fill_nb(policy, header, logs, order, lots, price, commission, slip, ts):
+    """Book a fill: cash, position, average entry, the open trade, the fill log.
+
+    Parameters
+    ----------
+    slip : float
+        Slippage of the whole fill in units times price, without the multiplier.
+    """
+    side = order.side
+    if header.lots == 0:
+        header.trade_side = side
+        header.trade_entry_ts = ts
+        header.entry_bar = header.i_bar
+        header.trade_entry_lots = 0
+        header.trade_entry_notional = 0.0
+        header.trade_exit_lots = 0
+        header.trade_exit_notional = 0.0
+        header.trade_commission = 0.0
+        header.trade_slippage = 0.0
+        header.trade_cash = 0.0
+        header.trade_fills = 0
+        header.trade_largest_lots = 0
+        header.trade_high = price
+        header.trade_low = price
+        header.average_entry = 0.0
+    value = lots * policy.lot * price * policy.multiplier
+    header.cash -= side * value + commission
+    header.lowest_cash = min(header.lowest_cash, header.cash)
+    if side == header.trade_side:
+        held = abs(header.lots)
+        header.average_entry = (header.average_entry * held + price * lots) / (held + lots)
+        header.trade_entry_lots += lots
+        header.trade_entry_notional += lots * price
+    else:
+        header.trade_exit_lots += lots
+        header.trade_exit_notional += lots * price
+    header.lots += side * lots
+    header.trade_largest_lots = max(header.trade_largest_lots, abs(header.lots))
+    slippage = slip * policy.multiplier
+    header.trade_commission += commission
+    header.trade_slippage += slippage
+    header.trade_fills += 1
+    header.trade_high = max(header.trade_high, price)
+    header.trade_low = min(header.trade_low, price)
+    header.n_fills += 1
+    header.total_commission += commission
+    header.total_slippage += slippage
+    header.turnover_notional += value
+    if logs.fills.shape[0] > 0:
+        cursor = logs.cursor[0]
+        row = logs.fills[cursor.fills]
+        cursor.fills += 1
+        row.ts = ts
+        row.i_bar = header.i_bar
+        row.sequence = order.sequence
+        row.role = order.role
+        row.side = side
+        row.lots = lots
+        row.price = price
+        row.commission = commission
+        row.slippage = slippage
+        row.lots_after = header.lots
+
+
+@kernel
+def close_trade_nb(policy, header, logs, ts, reason):
+    """Close the trade: it runs from flat to flat (rule 13)."""
+    gross = header.trade_side * (header.trade_exit_notional - header.trade_entry_notional)
+    net = gross * policy.lot * policy.multiplier - header.trade_commission + header.trade_cash
+    header.n_trades += 1
+    if net > 0.0:
+        header.n_wins += 1
+        header.gross_wins += net
+    else:
+        header.gross_losses -= net
+    header.best_trade = max(header.best_trade, net)
+    header.worst_trade = min(header.worst_trade, net)
+    header.last_exit_bar = header.i_bar
+    header.average_entry = np.nan
+    if logs.trades.shape[0] > 0:
+        cursor = logs.cursor[0]
+        row = logs.trades[cursor.trades]
+        cursor.trades += 1
+        row.side = header.trade_side
+        row.entry_ts = header.trade_entry_ts
+        row.exit_ts = ts
+        row.entry_bar = header.entry_bar
+        row.exit_bar = header.i_bar
+        row.entry_lots = header.trade_entry_lots
+        row.entry_notional = header.trade_entry_notional
+        row.exit_lots = header.trade_exit_lots
+        row.exit_notional = header.trade_exit_notional
+        row.largest_lots = header.trade_largest_lots
+        row.n_fills = header.trade_fills
+        row.commission = header.trade_commission
+        row.slippage = header.trade_slippage
+        row.cash = header.trade_cash
+        row.net_profit = net
+        row.high = header.trade_high
+        row.low = header.trade_low
+        row.reason = reason
+
+
+@kernel
+def book_cash_nb(header, logs, kind, amount, lots, rate, ts):
+    """Book a cash event of the open position and log it."""
+    header.cash += amount
+    header.lowest_cash = min(header.lowest_cash, header.cash)
+    header.trade_cash += amount
+    header.n_cash_events += 1
+    if logs.cash_events.shape[0] > 0:
+        cursor = logs.cursor[0]
+        row = logs.cash_events[cursor.cash_events]
+        cursor.cash_events += 1
+        row.ts = ts
+        row.kind = kind
+        row.amount = amount
+        row.lots = lots
+        row.rate = rate
+
+
+@kernel
+def mark_nb(policy, header, close):
+    """Mark the sleeve to a close: equity, peak and drawdown."""
+    equity = header.cash + header.lots * policy.lot * policy.multiplier * close
+    if equity > header.peak_equity:
+        header.peak_equity = equity
+    else:
+        drawdown = (header.peak_equity - equity) / header.peak_equity
+        if drawdown > header.max_drawdown:
+            header.max_drawdown = drawdown
+    header.last_close = close
+    header.last_equity = equity
+    return equity
+
+
+@kernel
+def accrue_borrow_nb(policy, header, logs, days, ts):
+    """Charge a short position's borrow cost for the days since the last session."""
+    if header.lots >= 0 or policy.borrow_rate <= 0.0:
+        return
+    value = -header.lots * policy.lot * policy.multiplier * header.last_close
+    amount = -value * policy.borrow_rate * days / DAYS_A_YEAR
+    header.total_borrow_cost -= amount
+    book_cash_nb(header, logs, BORROW_EVENT, amount, header.lots, policy.borrow_rate, ts)
+
+
+@kernel
+def roll_session_nb(policy, header, logs, record, session, ts):
+    """Close the session that ended and begin the next one."""
+    if header.session != NO_SESSION:
+        k = header.n_sessions
+        if k < record.session_equity.shape[0]:
+            record.session_equity[k] = header.last_equity
+            record.session_date[k] = header.session
+        header.n_sessions += 1
+        accrue_borrow_nb(policy, header, logs, session - header.session, ts)
+        header.previous_session_equity = header.last_equity
+    header.session = session
