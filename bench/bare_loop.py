@@ -152,7 +152,7 @@ class BareLoop:
         for part in parts:
             part.result()
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self, result: None) -> dict[str, np.ndarray]:
         """Return the closed trades of the last run."""
         taken = np.arange(self._bars.shape[1]) < self._n_trades[:, None]
         return {

@@ -14,6 +14,7 @@ peer's environment.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -29,11 +30,11 @@ import numpy as np
 class Job(Protocol):
     """The work of one side."""
 
-    def run(self) -> None:
+    def run(self) -> Any:
         """Do the work once, from prices in memory to results in memory."""
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return the last run's results, for the comparison of trades."""
+    def arrays(self, result: Any) -> dict[str, np.ndarray]:
+        """Return what a run gave, for the comparison of trades."""
 
 
 def serve(make_job: Callable[[dict[str, Any]], Job]) -> None:
@@ -50,14 +51,18 @@ def serve(make_job: Callable[[dict[str, Any]], Job]) -> None:
     os.dup2(2, 1)
     job = make_job(json.loads(sys.argv[1]))
     _answer(answers, getattr(job, "about", {}))
+    result = None
     for line in sys.stdin:
         command, _, argument = line.strip().partition(" ")
         if command == "run":
+            # Else the last round's result would count towards this one's peak.
+            result = None
+            gc.collect()
             start = time.perf_counter()
-            job.run()
+            result = job.run()
             _answer(answers, {"seconds": time.perf_counter() - start})
         elif command == "save":
-            arrays: dict[str, Any] = job.arrays()
+            arrays: dict[str, Any] = job.arrays(result)
             np.savez(argument, **arrays)
             _answer(answers, {})
         elif command == "memory":

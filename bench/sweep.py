@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,16 @@ def run(*, quick: bool = False) -> list[Row]:
     sets = rules.parameter_sets(n_sets)
     spec = rules.specification(str(bars_file(n_bars)), sets)
     own = Path(sys.executable)
-    with (
-        Worker(own, "bench.own_sweep", spec) as platform,
-        Worker(own, "bench.bare_loop", spec) as bare,
-        Worker(
-            peer_python("vectorbt"), "bench.peers.vectorbt", {**spec, "engine": "numba"}
-        ) as peer,
-    ):
-        workers = {"platform": platform, "bare loop": bare, "vectorbt": peer}
+    sides: dict[str, tuple[Path, str, dict[str, Any]]] = {
+        "platform": (own, "bench.own_sweep", spec),
+        "bare loop": (own, "bench.bare_loop", spec),
+        "vectorbt": (peer_python("vectorbt"), "bench.peers.vectorbt", {**spec, "engine": "numba"}),
+    }
+    if not quick:
+        rust = peer_python("vectorbt_rust")
+        sides["rust"] = (rust, "bench.peers.vectorbt", {**spec, "engine": "rust"})
+    with ExitStack() as stack:
+        workers = {name: stack.enter_context(Worker(*side)) for name, side in sides.items()}
         seconds = in_turns(workers, n_rounds)
         peak = {name: worker.peak_bytes() for name, worker in workers.items()}
         trades = {name: worker.arrays() for name, worker in workers.items()}
@@ -98,8 +101,17 @@ def run(*, quick: bool = False) -> list[Row]:
             details={"peer_value": evaluations / seconds["bare loop"]},
         ),
     ]
-    if not quick:
-        rows.append(_beside_rust(spec, evaluations, seconds["platform"]))
+    if "rust" in seconds:
+        rows.append(
+            Row(
+                name="sweep/rust",
+                value=evaluations / seconds["platform"],
+                unit="bar-evaluations/s",
+                ratio=seconds["rust"] / seconds["platform"],
+                peer=f"{peer_version('vectorbt_rust')} with its Rust kernels",
+                details={"peer_value": evaluations / seconds["rust"]},
+            )
+        )
     return rows
 
 
@@ -120,21 +132,3 @@ def check_identical(trades: dict[str, dict[str, Any]]) -> float:
                 f"({len(trades['platform']['set'])} trades), required are {rules.IDENTICAL:.0%}"
             )
     return share
-
-
-def _beside_rust(spec: dict[str, Any], evaluations: int, own_seconds: float) -> Row:
-    """Return a row for information: vectorbt with the Rust kernels it offers."""
-    python = peer_python("vectorbt_rust")
-    with Worker(python, "bench.peers.vectorbt", {**spec, "engine": "rust"}) as peer:
-        seconds = in_turns({"rust": peer}, 3)["rust"]
-    return Row(
-        name="sweep/rust",
-        value=evaluations / own_seconds,
-        unit="bar-evaluations/s",
-        ratio=seconds / own_seconds,
-        peer=f"{peer_version('vectorbt_rust')} with its Rust kernels",
-        details={
-            "peer_value": evaluations / seconds,
-            "note": "timed after the others, not in turns",
-        },
-    )

@@ -66,13 +66,13 @@ class BacktestingJob:
         self._backtest = self._make(frame)
         self._make(frame.iloc[:2000]).run()
 
-    def run(self) -> None:
+    def run(self) -> Any:
         """Do the work once."""
-        self._stats = self._backtest.run()
+        return self._backtest.run()
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self, result: Any) -> dict[str, np.ndarray]:
         """Return the closed trades of the last run."""
-        trades = self._stats["_trades"]
+        trades = result["_trades"]
         return {
             "set": np.zeros(len(trades), np.int64),
             "entry": trades["EntryBar"].to_numpy(),

@@ -101,13 +101,13 @@ class BacktraderJob:
         self._columns = [moments.tolist(), *(row.tolist() for row in prices)]
         self._run([column[:2000] for column in self._columns])
 
-    def run(self) -> None:
+    def run(self) -> Any:
         """Do the work once."""
-        self._strategy = self._run(self._columns)
+        return self._run(self._columns)
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self, result: Any) -> dict[str, np.ndarray]:
         """Return the closed trades of the last run."""
-        trades = np.array(self._strategy.trades).reshape(-1, 4)
+        trades = np.array(result.trades).reshape(-1, 4)
         return {
             "set": np.zeros(len(trades), np.int64),
             "entry": trades[:, 0].astype(np.int64),

@@ -135,19 +135,20 @@ class NautilusJob:
             )
         self._engine.add_data(bars)
 
-    def run(self) -> None:
+    def run(self) -> CommonRules:
         """Do the work once."""
         self._engine.reset()
         for strategy in self._engine.trader.strategies():
             strategy.stop()
         self._engine.clear_strategies()
-        self._strategy = CommonRules(self._spec, self._instrument, self._bar_type)
-        self._engine.add_strategy(self._strategy)
+        strategy = CommonRules(self._spec, self._instrument, self._bar_type)
+        self._engine.add_strategy(strategy)
         self._engine.run()
+        return strategy
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self, result: CommonRules) -> dict[str, np.ndarray]:
         """Return the closed trades of the last run."""
-        trades = np.array(self._strategy.closed).reshape(-1, 4)
+        trades = np.array(result.closed).reshape(-1, 4)
         return {
             "set": np.zeros(len(trades), np.int64),
             "entry": trades[:, 0].astype(np.int64),

@@ -31,7 +31,7 @@ class VectorbtJob:
         self.about = {"engine": spec["engine"], "version": vbt.__version__}
         self.run()
 
-    def run(self) -> None:
+    def run(self) -> Any:
         """Do the work once."""
         spec, bars = self._spec, self._bars
         fast, smoothing, slow = spec["stoch"]
@@ -49,7 +49,7 @@ class VectorbtJob:
         exits = np.zeros_like(entries)
         entries[1:] = (rsi[:-1, None] < self._sets[:, 0]) & (k[:-1, None] < spec["stoch_below"])
         exits[1:] = rsi[:-1, None] > self._sets[:, 1]
-        self._portfolio = vbt.Portfolio.from_signals(
+        return vbt.Portfolio.from_signals(
             bars["close"],
             entries,
             exits,
@@ -68,9 +68,9 @@ class VectorbtJob:
             engine=spec["engine"],
         )
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self, result: Any) -> dict[str, np.ndarray]:
         """Return the closed trades of the last run."""
-        records = self._portfolio.exit_trades.values
+        records = result.exit_trades.values
         closed = records[records["status"] == 1]
         return {
             "set": closed["col"],
