@@ -129,10 +129,12 @@ class Constraint:
 
     def _wanted(self) -> str:
         what = "a whole number" if self.integer else "a number"
-        over = "above" if self.low_open else "from"
-        if self.high == float("inf"):
-            return f"{what} {over} {self.low:g}{'' if self.low_open else ' up'}"
-        return f"{what} {over} {self.low:g} {'to below' if self.high_open else 'to'} {self.high:g}"
+        if self.low_open:
+            most = "" if self.high == math.inf else f", at most {self.high:g}"
+            return f"{what} above {self.low:g}{most}"
+        if self.high == math.inf:
+            return f"{what} from {self.low:g} up"
+        return f"{what} from {self.low:g} to {'below ' if self.high_open else ''}{self.high:g}"
 
 
 @dataclass(frozen=True, slots=True)
