@@ -25,6 +25,7 @@ from trading.document import (
     with_parameters,
 )
 from trading.expressions.ast import Binary, Call, Indicator, Name, Number
+from trading.expressions.functions import FUNCTIONS
 from trading.expressions.strategy import (
     EntryType,
     FillAt,
@@ -719,3 +720,23 @@ def test_importing_the_document_loads_neither_yaml_nor_numpy():
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+# The reference for admins.
+
+REFERENCE_PAGE = (Path(__file__).parents[2] / "docs" / "strategies.md").read_text()
+
+
+def test_every_strategy_of_the_reference_page_loads():
+    blocks = re.findall(r"```yaml\n(.*?)```", REFERENCE_PAGE, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        load_document(block)
+
+
+def test_the_reference_page_names_every_function_and_every_field():
+    for name in FUNCTIONS:
+        assert f"`{name}(" in REFERENCE_PAGE, name
+    for part in json_schema()["$defs"].values():
+        for key in part["properties"]:
+            assert re.search(rf"\b{key}\b", REFERENCE_PAGE), key
