@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -98,8 +99,8 @@ def _exchange_sessions(name: str, first: date, last: date) -> SessionTable:
     start = first if lower is None else max(first, lower.date())
     end = last if upper is None else min(last, upper.date())
     found = exchange_calendars.get_calendar(name, start=start.isoformat(), end=end.isoformat())
-    opens = np.array(found.opens_nanos, np.int64)
-    closes = np.array(found.closes_nanos, np.int64)
+    opens = _instants(found.opens)
+    closes = _instants(found.closes)
     zone = ZoneInfo(str(found.tz))
     offsets = [_offset(datetime.fromtimestamp(ns // SECOND_NS, zone)) for ns in opens.tolist()]
     return SessionTable(
@@ -111,6 +112,12 @@ def _exchange_sessions(name: str, first: date, last: date) -> SessionTable:
         closes,
         np.array(offsets, np.int64),
     )
+
+
+def _instants(column: Any) -> np.ndarray:
+    """Return a pandas column of UTC times as int64 nanoseconds."""
+    naive = column.dt.tz_convert(None).to_numpy()
+    return np.asarray(naive.astype("datetime64[ns]").astype(np.int64))
 
 
 def _nanoseconds(moment: datetime) -> int:

@@ -143,8 +143,14 @@ def _fill_ranges(
 
 def local_dates(table: SessionTable, ts: Int64Array) -> Int64Array:
     """Return the exchange's local date of each instant, days since 1970-01-01."""
-    row = np.clip(np.searchsorted(table.open, ts, "right") - 1, 0, table.date.shape[0] - 1)
-    return np.asarray((ts + table.offset[row]) // DAY_NS, np.int64)
+    last = table.date.shape[0] - 1
+    row = np.clip(np.searchsorted(table.open, ts, "right") - 1, 0, last)
+    following = np.minimum(row + 1, last)
+    dates = (ts + table.offset[row]) // DAY_NS
+    # The morning before a session's open has that session's offset already:
+    # clocks change at night.
+    coming = (ts + table.offset[following]) // DAY_NS
+    return np.where(coming == table.date[following], coming, dates)
 
 
 def session_dates(table: SessionTable, ts: Int64Array) -> Int64Array:

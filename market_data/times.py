@@ -136,10 +136,10 @@ def _refuse_unlike_offsets(column: pa.ChunkedArray, place: Place) -> None:
 
 
 def _offset_minutes(text: str) -> int:
-    match = re.search(r"([+-])(\d{2}):?(\d{2})$", text)
+    match = re.search(r"([+-])(\d{2})(?::?(\d{2}))?$", text)
     if match is None:
         return 0
-    minutes = int(match[2]) * 60 + int(match[3])
+    minutes = int(match[2]) * 60 + int(match[3] or 0)
     return -minutes if match[1] == "-" else minutes
 
 
@@ -230,8 +230,9 @@ def localise(times: FileTimes, zone: str, place: Place) -> tuple[NDArray[np.int6
         second = _assume(naive, zone, "latest")
     except pa.ArrowException as error:
         row = _first_nonexistent(times.ns, zone)
+        local = np.datetime64(int(times.ns[row]), "ns").astype("datetime64[s]")
         raise DataError(
-            f"{place(row)}: {np.datetime64(int(times.ns[row]), 's')} does not exist in {zone}, "
+            f"{place(row)}: {local} does not exist in {zone}, "
             "clocks went forward; is the time zone right?"
         ) from error
     twice = first != second
