@@ -11,7 +11,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 VENV=.venv
 PACKAGES_STAMP=$VENV/.packages-stamp
 KERNELS_STAMP=$VENV/.kernels-stamp
-HEARTBEAT_S=20
+HEARTBEAT_S=${HEARTBEAT_S:-20}
+# Behind pyenv's shims there may still be the system's own.
+SYSTEM_PYTHON=${SYSTEM_PYTHON:-/usr/bin/python3}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
@@ -41,7 +43,7 @@ find_python() {
 # A Python of another version can still fetch uv, which then fetches the right one.
 find_any_python() {
     local candidate
-    for candidate in python3 python /usr/bin/python3; do
+    for candidate in python3 python "$SYSTEM_PYTHON"; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1; then
             command -v "$candidate"; return
         fi
@@ -79,16 +81,21 @@ make_environment() {
         return
     fi
     say "no Python 3.12 or 3.13 on this machine, so uv downloads one into its own folder"
-    if uv --version >/dev/null 2>&1; then
-        uv venv --quiet --python 3.13 $VENV
-        return
-    fi
+    local uv=uv
+    if ! uv --version >/dev/null 2>&1; then uv=$(bootstrapped_uv); fi
+    "$uv" venv --quiet --python 3.13 $VENV \
+        || fail "uv could not download a Python (see above); install Python 3.13 or 3.12"
+}
+
+# Install uv into a folder of its own with whichever Python there is; prints its path.
+bootstrapped_uv() {
+    local python
     python=$(find_any_python) || fail "no Python found; on Debian: apt-get install python3 python3-venv"
     rm -rf build/bootstrap
     make_venv "$python" build/bootstrap
     build/bootstrap/bin/python -m pip install --quiet --require-hashes --requirement deploy/bootstrap.lock \
         || fail "pip could not install uv (see above)"
-    build/bootstrap/bin/uv venv --quiet --python 3.13 $VENV
+    echo build/bootstrap/bin/uv
 }
 
 # uv does not read pip's settings: a machine that reaches packages through a
