@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from foundation.errors import DataError
-from foundation.files import atomic_file, write_text
+from foundation.files import PARTIAL_SUFFIX, atomic_file, write_text
 from market_data.building import DATED_ACTION
 from market_data.calendars import (
     ALWAYS_OPEN,
@@ -187,6 +187,7 @@ class Store:
                 )
             merged, changed = _merge_parts(folder, before, frame, columns, overwrite)
             if before is not None and not changed and source in before.sources:
+                _remove_unnamed(folder, before)
                 return before
             kept = {} if before is None else {_part_of(file.name): file for file in before.files}
             for part in changed:
@@ -233,8 +234,7 @@ class Store:
                 # A writer has just put new files in the place of these.
                 if attempt == 2:
                     raise DataError(
-                        f"a file of the stored {timeframe} bars of {symbol} is missing: "
-                        f"{error.filename}"
+                        f"a file of the stored {timeframe} bars of {symbol} is missing: {error}"
                     ) from error
                 continue
             return BarColumns.from_tables(tables), series
@@ -401,10 +401,12 @@ def _write_series(folder: Path, series: Series) -> None:
 
 
 def _remove_unnamed(folder: Path, series: Series) -> None:
+    """Remove replaced files and what a killed writer left; the lock is held."""
     named = {file.name for file in series.files}
-    for path in folder.glob("*.parquet"):
-        if path.name not in named:
-            path.unlink(missing_ok=True)
+    for pattern in ("*.parquet", f".*{PARTIAL_SUFFIX}"):
+        for path in folder.glob(pattern):
+            if path.name not in named:
+                path.unlink(missing_ok=True)
 
 
 def _part_of(file_name: str) -> str:
