@@ -6,112 +6,287 @@ from math import nan
 
 from numba import njit
 
-from trading.indicators.ops import OP_MACD, OP_RSI, OP_STOCH
-from trading.indicators.windows import ema_nb, window_mean_nb, window_range_nb
+from trading.indicators.ops import (
+    OP_CCI,
+    OP_MACD,
+    OP_MOM,
+    OP_PPO,
+    OP_ROC,
+    OP_RSI,
+    OP_STOCH,
+    OP_STOCHRSI,
+    OP_WILLR,
+)
+from trading.indicators.windows import (
+    delay_nb,
+    ema_nb,
+    load_average_nb,
+    load_delay_nb,
+    load_range_nb,
+    load_sum_nb,
+    store_average_nb,
+    store_delay_nb,
+    store_range_nb,
+    store_sum_nb,
+    window_range_nb,
+    window_sum_nb,
+)
 
-# TA-Lib treats an average movement below this as none at all.
-ZERO = 1e-14
-
-
-@njit(cache=True, nogil=True)
-def rsi_nb(state, at, length, x):
-    """Return Wilder's relative strength index, 0 to 100.
-
-    State: how many values were seen (up to length + 1), the last one, average
-    gain, average loss.
-    """
-    count = state[at]
-    change = x - state[at + 1]
-    state[at + 1] = x
-    gain = max(change, 0.0)
-    loss = max(-change, 0.0)
-    if count > length:
-        weight = 1.0 / length
-        keep = 1.0 - weight
-        gain = state[at + 2] * keep + gain * weight
-        loss = state[at + 3] * keep + loss * weight
-    else:
-        count += 1.0
-        state[at] = count
-        if count == 1.0:
-            return nan
-        gain += state[at + 2]
-        loss += state[at + 3]
-        if count > length:
-            gain /= length
-            loss /= length
-    state[at + 2] = gain
-    state[at + 3] = loss
-    if count <= length:
-        return nan
-    moved = gain + loss
-    if moved < ZERO:
-        return 0.0
-    return 100.0 * (gain / moved)
+# Differences below this share of their operands are rounding, not movement.
+NOISE = 1e-14
 
 
-@njit(cache=True, nogil=True)
-def rsi_step_nb(state, length, x):
-    """Return Wilder's relative strength index. State: `rsi_nb`."""
+@njit(cache=True, nogil=True, inline="always")
+def load_rsi_nb(state):
+    """Load how many values were seen (up to length + 1), last, gain, loss."""
+    return int(state[0]), state[1], state[2], state[3]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def store_rsi_nb(state, registers):
+    """Store the registers of `rsi_step_nb`."""
+    state[0], state[1], state[2], state[3] = registers
+
+
+@njit(cache=True, nogil=True, inline="always")
+def rsi_step_nb(registers, length, x):
+    """Return Wilder's relative strength index, 0 to 100."""
     if x != x:
-        return nan
-    return rsi_nb(state, 0, length, x)
+        return registers, nan
+    count, previous, gain, loss = registers
+    change = x - previous
+    weight = 1.0 / length
+    if count > length:
+        keep = 1.0 - weight
+        gain = gain * keep + max(change, 0.0) * weight
+        loss = loss * keep + max(-change, 0.0) * weight
+    else:
+        count += 1
+        if count == 1:
+            return (count, x, 0.0, 0.0), nan
+        gain += max(change, 0.0)
+        loss += max(-change, 0.0)
+        if count <= length:
+            return (count, x, gain, loss), nan
+        gain *= weight
+        loss *= weight
+    moved = gain + loss
+    value = 100.0 * (gain / moved) if moved > 0.0 else 0.0
+    return (count, x, gain, loss), value
 
 
-@njit(cache=True, nogil=True)
-def stoch_nb(state, at, length, k_smoothing, d_smoothing, high, low, close):
-    """Return the slow stochastic's k and d, 0 to 100.
-
-    State: `window_range_nb`, then the windows of the two smoothings.
-    """
-    highest, lowest = window_range_nb(state, at, length, high, low)
-    if highest != highest:
-        return nan, nan
-    spread = (highest - lowest) / 100.0
-    raw = 0.0
-    if spread != 0.0:
-        raw = (close - lowest) / spread
-    at += 4 + 2 * length
-    k = window_mean_nb(state, at, k_smoothing, raw)
-    if k != k:
-        return nan, nan
-    d = window_mean_nb(state, at + 4 + k_smoothing, d_smoothing, k)
-    if d != d:
-        return nan, nan
-    return k, d
+@njit(cache=True, nogil=True, inline="always")
+def place_nb(highest, lowest, x):
+    """Return the place of x between lowest and highest, 0 to 100."""
+    spread = highest - lowest
+    if spread <= NOISE * (abs(highest) + abs(lowest)):
+        return 0.0
+    return (x - lowest) / (spread / 100.0)
 
 
-@njit(cache=True, nogil=True)
-def stoch_step_nb(state, length, k_smoothing, d_smoothing, high, low, close):
-    """Return the slow stochastic's k and d. State: `stoch_nb`."""
+@njit(cache=True, nogil=True, forceinline=True)
+def stoch_step_nb(
+    state, k_state, d_state, registers, length, k_smoothing, d_smoothing, high, low, close
+):
+    """Return the slow stochastic's k and d, 0 to 100."""
     if high != high or low != low or close != close:
-        return nan, nan
-    return stoch_nb(state, 0, length, k_smoothing, d_smoothing, high, low, close)
+        return registers, nan, nan
+    extremes, k_window, d_window = registers
+    extremes, highest, lowest = window_range_nb(state, extremes, length, high, low)
+    k = nan
+    d = nan
+    if highest == highest:
+        raw = place_nb(highest, lowest, close)
+        k_window, k_total = window_sum_nb(k_state, k_window, k_smoothing, raw)
+        if k_total == k_total:
+            k = k_total / k_smoothing
+            d_window, d_total = window_sum_nb(d_state, d_window, d_smoothing, k)
+            d = d_total / d_smoothing
+            if d != d:
+                k = nan
+    return (extremes, k_window, d_window), k, d
 
 
 @njit(cache=True, nogil=True)
-def macd_step_nb(state, fast, slow, smoothing, x):
+def run_stoch_nb(state, length, k_smoothing, d_smoothing, high, low, close, k, d, start, stop):
+    """Loop over `stoch_step_nb`.
+
+    State: the range window, then the windows of the two smoothings.
+    """
+    k_state = state[4 + 2 * length :]
+    d_state = k_state[4 + k_smoothing :]
+    registers = load_range_nb(state), load_sum_nb(k_state), load_sum_nb(d_state)
+    for i in range(start, stop):
+        registers, k[i], d[i] = stoch_step_nb(
+            state, k_state, d_state, registers, length, k_smoothing, d_smoothing,
+            high[i], low[i], close[i],
+        )  # fmt: skip
+    extremes, k_window, d_window = registers
+    store_range_nb(state, extremes)
+    store_sum_nb(k_state, k_window)
+    store_sum_nb(d_state, d_window)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def macd_step_nb(registers, fast, slow, smoothing, x):
     """Return MACD, its signal and their difference.
 
-    State: how many values were seen, then the fast, slow and signal averages.
     The fast average starts late, so that both give their seed at the same bar.
     """
     if x != x:
-        return nan, nan, nan
-    seen = state[0]
-    slow_average = ema_nb(state, 3, slow, x)
-    if seen < slow:
-        state[0] = seen + 1.0
-        if seen < slow - fast:
-            return nan, nan, nan
-    fast_average = ema_nb(state, 1, fast, x)
-    if slow_average != slow_average:
-        return nan, nan, nan
-    macd = fast_average - slow_average
-    signal = ema_nb(state, 5, smoothing, macd)
-    if signal != signal:
-        return nan, nan, nan
-    return macd, signal, macd - signal
+        return registers, nan, nan, nan
+    seen, fast_average, slow_average, signal_average = registers
+    slow_average, slow_value = ema_nb(slow_average, slow, x)
+    fast_value = nan
+    if seen >= slow - fast:
+        fast_average, fast_value = ema_nb(fast_average, fast, x)
+    else:
+        seen += 1
+    macd = fast_value - slow_value
+    signal = nan
+    if macd == macd:
+        signal_average, signal = ema_nb(signal_average, smoothing, macd)
+        if signal != signal:
+            macd = nan
+    return (seen, fast_average, slow_average, signal_average), macd, signal, macd - signal
+
+
+@njit(cache=True, nogil=True, inline="always")
+def ppo_step_nb(registers, fast, slow, smoothing, x):
+    """Return the difference of two averages in percent, its signal, and theirs."""
+    if x != x:
+        return registers, nan, nan, nan
+    fast_average, slow_average, signal_average = registers
+    fast_average, fast_value = ema_nb(fast_average, fast, x)
+    slow_average, slow_value = ema_nb(slow_average, slow, x)
+    ppo = nan
+    signal = nan
+    if slow_value == slow_value:
+        ppo = (fast_value - slow_value) / slow_value * 100.0 if slow_value != 0.0 else 0.0
+        signal_average, signal = ema_nb(signal_average, smoothing, ppo)
+        if signal != signal:
+            ppo = nan
+    return (fast_average, slow_average, signal_average), ppo, signal, ppo - signal
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def roc_step_nb(state, registers, length, x):
+    """Return the change over `length` values in percent, 0 from a price of 0."""
+    if x != x:
+        return registers, nan
+    registers, old = delay_nb(state, registers, length, x)
+    return registers, ((x / old - 1.0) * 100.0 if old != 0.0 else 0.0)
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def mom_step_nb(state, registers, length, x):
+    """Return the change over `length` values."""
+    if x != x:
+        return registers, nan
+    registers, old = delay_nb(state, registers, length, x)
+    return registers, x - old
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def cci_step_nb(state, registers, length, high, low, close):
+    """Return the commodity channel index; the mean deviation goes over the ring."""
+    if high != high or low != low or close != close:
+        return registers, nan
+    typical = (high + low + close) / 3.0
+    registers, total = window_sum_nb(state, registers, length, typical)
+    if total != total:
+        return registers, nan
+    mean = total / length
+    # Four sums, because each addition would otherwise wait for the one before.
+    first = 0.0
+    second = 0.0
+    third = 0.0
+    fourth = 0.0
+    end = 4 + length
+    middle = end - length % 4
+    for i in range(4, middle, 4):
+        first += abs(state[i] - mean)
+        second += abs(state[i + 1] - mean)
+        third += abs(state[i + 2] - mean)
+        fourth += abs(state[i + 3] - mean)
+    for i in range(middle, end):
+        first += abs(state[i] - mean)
+    deviation = ((first + second) + (third + fourth)) / length
+    distance = typical - mean
+    noise = NOISE * abs(mean)
+    if abs(distance) <= noise or deviation <= noise:
+        return registers, 0.0
+    return registers, distance / (0.015 * deviation)
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def willr_step_nb(state, registers, length, high, low, close):
+    """Return Williams' %R, -100 to 0, 0 where the range is 0."""
+    if high != high or low != low or close != close:
+        return registers, nan
+    registers, highest, lowest = window_range_nb(state, registers, length, high, low)
+    if highest != highest:
+        return registers, nan
+    spread = highest - lowest
+    if spread <= NOISE * (abs(highest) + abs(lowest)):
+        return registers, 0.0
+    return registers, (highest - close) / (spread / -100.0)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def run_stochrsi_nb(state, params, x, k, d, start, stop):
+    """Loop over RSI and the stochastic of it; k holds RSI on the way.
+
+    State: RSI's registers, then those of `stoch_step_nb`.
+    """
+    length = int(params[0])
+    rsi = load_rsi_nb(state)
+    for i in range(start, stop):
+        rsi, k[i] = rsi_step_nb(rsi, length, x[i])
+    store_rsi_nb(state, rsi)
+    run_stoch_nb(
+        state[4:], int(params[1]), int(params[2]), int(params[3]), k, k, k, k, d, start, stop
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, inline="always")
+def run_macd_nb(state, params, x, macd, signal, histogram, start, stop):
+    """Loop over `macd_step_nb`."""
+    fast = int(params[0])
+    slow = int(params[1])
+    smoothing = int(params[2])
+    registers = (
+        int(state[0]),
+        load_average_nb(state[1:]),
+        load_average_nb(state[3:]),
+        load_average_nb(state[5:]),
+    )
+    for i in range(start, stop):
+        registers, macd[i], signal[i], histogram[i] = macd_step_nb(
+            registers, fast, slow, smoothing, x[i]
+        )
+    seen, fast_average, slow_average, signal_average = registers
+    state[0] = seen
+    store_average_nb(state[1:], fast_average)
+    store_average_nb(state[3:], slow_average)
+    store_average_nb(state[5:], signal_average)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def run_ppo_nb(state, params, x, ppo, signal, histogram, start, stop):
+    """Loop over `ppo_step_nb`."""
+    fast = int(params[0])
+    slow = int(params[1])
+    smoothing = int(params[2])
+    registers = load_average_nb(state), load_average_nb(state[2:]), load_average_nb(state[4:])
+    for i in range(start, stop):
+        registers, ppo[i], signal[i], histogram[i] = ppo_step_nb(
+            registers, fast, slow, smoothing, x[i]
+        )
+    fast_average, slow_average, signal_average = registers
+    store_average_nb(state, fast_average)
+    store_average_nb(state[2:], slow_average)
+    store_average_nb(state[4:], signal_average)
 
 
 @njit(cache=True, nogil=True)
@@ -121,24 +296,46 @@ def run_oscillators_nb(op, state, params, matrix, inputs, output, start, stop):
     out = matrix[output]
     length = int(params[0])
     if op == OP_RSI:
+        rsi = load_rsi_nb(state)
         for i in range(start, stop):
-            out[i] = rsi_step_nb(state, length, x[i])
+            rsi, out[i] = rsi_step_nb(rsi, length, x[i])
+        store_rsi_nb(state, rsi)
     elif op == OP_STOCH:
+        run_stoch_nb(
+            state, length, int(params[1]), int(params[2]), x, matrix[inputs[1]],
+            matrix[inputs[2]], out, matrix[output + 1], start, stop,
+        )  # fmt: skip
+    elif op == OP_STOCHRSI:
+        run_stochrsi_nb(state, params, x, out, matrix[output + 1], start, stop)
+    elif op == OP_MACD:
+        run_macd_nb(
+            state, params, x, out, matrix[output + 1], matrix[output + 2], start, stop
+        )  # fmt: skip
+    elif op == OP_PPO:
+        run_ppo_nb(
+            state, params, x, out, matrix[output + 1], matrix[output + 2], start, stop
+        )  # fmt: skip
+    elif op == OP_ROC:
+        ring = load_delay_nb(state)
+        for i in range(start, stop):
+            ring, out[i] = roc_step_nb(state, ring, length, x[i])
+        store_delay_nb(state, ring)
+    elif op == OP_MOM:
+        ring = load_delay_nb(state)
+        for i in range(start, stop):
+            ring, out[i] = mom_step_nb(state, ring, length, x[i])
+        store_delay_nb(state, ring)
+    elif op == OP_CCI:
         low = matrix[inputs[1]]
         close = matrix[inputs[2]]
-        d = matrix[output + 1]
-        k_smoothing = int(params[1])
-        d_smoothing = int(params[2])
+        window = load_sum_nb(state)
         for i in range(start, stop):
-            out[i], d[i] = stoch_step_nb(
-                state, length, k_smoothing, d_smoothing, x[i], low[i], close[i]
-            )
-    elif op == OP_MACD:
-        signal = matrix[output + 1]
-        histogram = matrix[output + 2]
-        slow = int(params[1])
-        smoothing = int(params[2])
+            window, out[i] = cci_step_nb(state, window, length, x[i], low[i], close[i])
+        store_sum_nb(state, window)
+    elif op == OP_WILLR:
+        low = matrix[inputs[1]]
+        close = matrix[inputs[2]]
+        extremes = load_range_nb(state)
         for i in range(start, stop):
-            out[i], signal[i], histogram[i] = macd_step_nb(
-                state, length, slow, smoothing, x[i]
-            )
+            extremes, out[i] = willr_step_nb(state, extremes, length, x[i], low[i], close[i])
+        store_range_nb(state, extremes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 AVERAGE = 2  # ema_nb, wilder_nb
+CANDLES = 1 + 6 + 4 * 16  # candles: bars seen, sums, rings of open, high, low, close
 
 
 def sum_size(length: float) -> int:

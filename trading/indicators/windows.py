@@ -1,8 +1,13 @@
-"""Running sums, averages and extremes that several kernels are made of.
+"""Running sums, averages and extremes that kernels are made of.
 
-Each works on `state[at:at + size]`, a part of its kernel's own slice, zeros at
-the start, and expects numbers: the kernel has returned before on NaN. The
-sizes stand in `trading.indicators.sizes`.
+Each works on `window`, a part of its kernel's state, zeros at the start, and
+expects numbers: the kernel has returned before on NaN. The first slots are its
+registers, loaded before a loop over bars and stored after it, so that a bar
+costs no memory access but to the ring behind them: a step takes registers and
+returns new ones, with the value. Sizes: `trading.indicators.sizes`.
+
+Functions that touch a ring are inlined by LLVM, the others by numba: numba's
+inlining is cheaper to compile, but counts references to an array at each bar.
 
 A sum that only adds and subtracts keeps the rounding error of every value it
 ever held. So a second sum is grown from zero over each turn of the ring and
@@ -17,266 +22,299 @@ from math import nan
 from numba import njit
 
 
-@njit(cache=True, nogil=True)
-def window_sum_nb(state, at, length, x):
-    """Return the sum of the last `length` values, NaN before there are so many.
+@njit(cache=True, nogil=True, inline="always")
+def load_sum_nb(window):
+    """Load position in the ring, 1 when it was full once, sum, growing sum."""
+    return int(window[0]), int(window[1]), window[2], window[3]
 
-    State: position in the ring, sum, growing sum, 1 when the ring was full
-    once, then the ring.
-    """
-    position = state[at]
-    slot = at + 4 + int(position)
-    total = state[at + 1] + (x - state[slot])
-    growing = state[at + 2] + x
-    state[slot] = x
-    position += 1.0
+
+@njit(cache=True, nogil=True, inline="always")
+def store_sum_nb(window, registers):
+    """Store the registers of `window_sum_nb`."""
+    window[0], window[1], window[2], window[3] = registers
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def window_sum_nb(window, registers, length, x):
+    """Return the sum of the last `length` values, NaN before there are so many."""
+    position, full, total, growing = registers
+    slot = 4 + position
+    total += x - window[slot]
+    growing += x
+    window[slot] = x
+    position += 1
     if position == length:
-        position = 0.0
-        total = growing
-        growing = 0.0
-        state[at + 3] = 1.0
-    state[at] = position
-    state[at + 1] = total
-    state[at + 2] = growing
-    if state[at + 3] == 0.0:
-        return nan
-    return total
+        return (0, 1, growing, 0.0), growing
+    return (position, full, total, growing), (total if full else nan)
 
 
-@njit(cache=True, nogil=True)
-def window_mean_nb(state, at, length, x):
-    """Return the mean of the last `length` values; state as `window_sum_nb`."""
-    return window_sum_nb(state, at, length, x) / length
+@njit(cache=True, nogil=True, inline="always")
+def load_average_nb(window):
+    """Load how many values were seen (up to the length), and sum or average."""
+    return int(window[0]), window[1]
 
 
-@njit(cache=True, nogil=True)
-def ema_nb(state, at, length, x):
-    """Return the exponential average, seeded by the mean of the first values.
+@njit(cache=True, nogil=True, inline="always")
+def store_average_nb(window, registers):
+    """Store the registers of `ema_nb` and `wilder_nb`."""
+    window[0], window[1] = registers
 
-    State: how many values were seen (up to `length`), their sum and later the
-    average.
-    """
-    count = state[at]
+
+@njit(cache=True, nogil=True, inline="always")
+def ema_nb(registers, length, x):
+    """Return the exponential average, seeded by the mean of the first values."""
+    count, average = registers
+    if count >= length:
+        average += (x - average) * (2.0 / (length + 1.0))
+        return (count, average), average
+    count += 1
+    average += x
     if count < length:
-        count += 1.0
-        state[at] = count
-        total = state[at + 1] + x
-        if count < length:
-            state[at + 1] = total
-            return nan
-        state[at + 1] = total / length
-        return state[at + 1]
-    average = state[at + 1]
-    average += (x - average) * (2.0 / (length + 1.0))
-    state[at + 1] = average
-    return average
+        return (count, average), nan
+    average /= length
+    return (count, average), average
 
 
-@njit(cache=True, nogil=True)
-def wilder_nb(state, at, length, x):
-    """Return Wilder's average, seeded by the mean of the first values.
-
-    State as `ema_nb`.
-    """
-    count = state[at]
+@njit(cache=True, nogil=True, inline="always")
+def wilder_nb(registers, length, x):
+    """Return Wilder's average, seeded by the mean of the first values."""
+    count, average = registers
+    if count >= length:
+        average += (x - average) * (1.0 / length)
+        return (count, average), average
+    count += 1
+    average += x
     if count < length:
-        count += 1.0
-        state[at] = count
-        total = state[at + 1] + x
-        if count < length:
-            state[at + 1] = total
-            return nan
-        state[at + 1] = total / length
-        return state[at + 1]
-    weight = 1.0 / length
-    average = state[at + 1] * (1.0 - weight) + x * weight
-    state[at + 1] = average
-    return average
+        return (count, average), nan
+    average /= length
+    return (count, average), average
 
 
-@njit(cache=True, nogil=True)
-def window_wma_nb(state, at, length, x):
-    """Return the linearly weighted mean of the last `length` values.
+@njit(cache=True, nogil=True, inline="always")
+def load_wma_nb(window):
+    """Load position, 1 when full, sum, weighted sum, and the two that grow."""
+    return (
+        int(window[0]), int(window[1]),
+        window[2], window[3], window[4], window[5],
+    )  # fmt: skip
 
-    State: position, 1 when full, sum, weighted sum, growing sum, growing
-    weighted sum, then the ring.
-    """
-    position = state[at]
-    slot = at + 6 + int(position)
-    total = state[at + 2]
-    weighted = state[at + 3] + (x * length - total)
-    total += x - state[slot]
-    state[slot] = x
-    position += 1.0
-    growing = state[at + 4] + x
-    growing_weighted = state[at + 5] + x * position
+
+@njit(cache=True, nogil=True, inline="always")
+def store_wma_nb(window, registers):
+    """Store the registers of `window_wma_nb`."""
+    (
+        window[0], window[1], window[2],
+        window[3], window[4], window[5],
+    ) = registers  # fmt: skip
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def window_wma_nb(window, registers, length, x):
+    """Return the mean of the last `length` values with weights 1 to `length`."""
+    position, full, total, weighted, growing, growing_weighted = registers
+    slot = 6 + position
+    weighted += x * length - total
+    total += x - window[slot]
+    window[slot] = x
+    position += 1
+    growing += x
+    growing_weighted += x * position
+    divisor = length * (length + 1.0) * 0.5
     if position == length:
-        position = 0.0
-        total = growing
-        weighted = growing_weighted
-        growing = 0.0
-        growing_weighted = 0.0
-        state[at + 1] = 1.0
-    state[at] = position
-    state[at + 2] = total
-    state[at + 3] = weighted
-    state[at + 4] = growing
-    state[at + 5] = growing_weighted
-    if state[at + 1] == 0.0:
-        return nan
-    return weighted / (length * (length + 1.0) * 0.5)
+        return (0, 1, growing, growing_weighted, 0.0, 0.0), growing_weighted / divisor
+    return (
+        (position, full, total, weighted, growing, growing_weighted),
+        (weighted / divisor if full else nan),
+    )
 
 
-@njit(cache=True, nogil=True)
-def window_highest_nb(state, at, length, x):
+@njit(cache=True, nogil=True, inline="always")
+def load_extreme_nb(window):
+    """Load position, 1 when the ring was full once, extreme of this turn."""
+    return int(window[0]), int(window[1]), window[2]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def store_extreme_nb(window, registers):
+    """Store the registers of `window_highest_nb` and `window_lowest_nb`."""
+    window[0], window[1], window[2] = registers
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def window_highest_nb(window, registers, length, x):
     """Return the largest of the last `length` values.
 
-    State: position, largest of this turn, 1 when full, then the ring. Slots
-    before the position hold this turn's values; those from it on hold the
+    Slots before the position hold this turn's values; those from it on hold the
     largest of the last turn from there to its end, so a bar compares two
-    numbers.
+    numbers, and only the end of a turn goes over the ring.
     """
-    position = state[at]
-    slot = int(position)
-    base = at + 3
-    highest = x
-    if slot > 0:
-        highest = max(x, state[at + 1])
-    state[at + 1] = highest
-    state[base + slot] = x
-    slot += 1
-    if slot < length:
-        state[at] = slot
-        if state[at + 2] == 0.0:
-            return nan
-        return max(highest, state[base + slot])
-    state[at] = 0.0
-    state[at + 2] = 1.0
+    position, full, highest = registers
+    base = 3
+    highest = max(x, highest) if position else x
+    window[base + position] = x
+    position += 1
+    if position < length:
+        value = max(highest, window[base + position]) if full else nan
+        return (position, full, highest), value
+    top = x
     for i in range(base + length - 2, base - 1, -1):
-        state[i] = max(state[i], state[i + 1])
-    return highest
+        top = max(top, window[i])
+        window[i] = top
+    return (0, 1, highest), highest
 
 
-@njit(cache=True, nogil=True)
-def window_lowest_nb(state, at, length, x):
+@njit(cache=True, nogil=True, forceinline=True)
+def window_lowest_nb(window, registers, length, x):
     """Return the smallest of the last `length` values; see `window_highest_nb`."""
-    position = state[at]
-    slot = int(position)
-    base = at + 3
-    lowest = x
-    if slot > 0:
-        lowest = min(x, state[at + 1])
-    state[at + 1] = lowest
-    state[base + slot] = x
-    slot += 1
-    if slot < length:
-        state[at] = slot
-        if state[at + 2] == 0.0:
-            return nan
-        return min(lowest, state[base + slot])
-    state[at] = 0.0
-    state[at + 2] = 1.0
+    position, full, lowest = registers
+    base = 3
+    lowest = min(x, lowest) if position else x
+    window[base + position] = x
+    position += 1
+    if position < length:
+        value = min(lowest, window[base + position]) if full else nan
+        return (position, full, lowest), value
+    bottom = x
     for i in range(base + length - 2, base - 1, -1):
-        state[i] = min(state[i], state[i + 1])
-    return lowest
+        bottom = min(bottom, window[i])
+        window[i] = bottom
+    return (0, 1, lowest), lowest
 
 
-@njit(cache=True, nogil=True)
-def window_range_nb(state, at, length, high, low):
+@njit(cache=True, nogil=True, inline="always")
+def load_range_nb(window):
+    """Load position, 1 when full, highest and lowest of this turn."""
+    return int(window[0]), int(window[1]), window[2], window[3]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def store_range_nb(window, registers):
+    """Store the registers of `window_range_nb`."""
+    window[0], window[1], window[2], window[3] = registers
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def window_range_nb(window, registers, length, high, low):
     """Return the highest high and the lowest low of the last `length` bars.
 
-    State: position, largest and smallest of this turn, 1 when full, the ring of
-    highs, the ring of lows; see `window_highest_nb`.
+    Two rings, of highs and of lows; see `window_highest_nb`.
     """
-    position = state[at]
-    slot = int(position)
-    highs = at + 4
+    position, full, highest, lowest = registers
+    highs = 4
     lows = highs + length
-    highest = high
-    lowest = low
-    if slot > 0:
-        highest = max(high, state[at + 1])
-        lowest = min(low, state[at + 2])
-    state[at + 1] = highest
-    state[at + 2] = lowest
-    state[highs + slot] = high
-    state[lows + slot] = low
-    slot += 1
-    if slot < length:
-        state[at] = slot
-        if state[at + 3] == 0.0:
-            return nan, nan
-        return max(highest, state[highs + slot]), min(lowest, state[lows + slot])
-    state[at] = 0.0
-    state[at + 3] = 1.0
+    if position:
+        highest = max(high, highest)
+        lowest = min(low, lowest)
+    else:
+        highest = high
+        lowest = low
+    window[highs + position] = high
+    window[lows + position] = low
+    position += 1
+    if position < length:
+        registers = (position, full, highest, lowest)
+        if not full:
+            return registers, nan, nan
+        return (
+            registers,
+            max(highest, window[highs + position]),
+            min(lowest, window[lows + position]),
+        )
+    top = high
+    bottom = low
     for i in range(length - 2, -1, -1):
-        state[highs + i] = max(state[highs + i], state[highs + i + 1])
-        state[lows + i] = min(state[lows + i], state[lows + i + 1])
-    return highest, lowest
+        top = max(top, window[highs + i])
+        bottom = min(bottom, window[lows + i])
+        window[highs + i] = top
+        window[lows + i] = bottom
+    return (0, 1, highest, lowest), highest, lowest
 
 
-@njit(cache=True, nogil=True)
-def window_moments_nb(state, at, length, x):
+@njit(cache=True, nogil=True, inline="always")
+def load_moments_nb(window):
+    """Load position, 1 when full, origin, the two sums, and the same growing."""
+    return (
+        int(window[0]), int(window[1]), window[2], window[3],
+        window[4], window[5], window[6], window[7],
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, inline="always")
+def store_moments_nb(window, registers):
+    """Store the registers of `window_moments_nb`."""
+    (
+        window[0], window[1], window[2], window[3],
+        window[4], window[5], window[6], window[7],
+    ) = registers  # fmt: skip
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def window_moments_nb(window, registers, length, x):
     """Return the mean and the population variance of the last `length` values.
 
-    State: position, 1 when full, origin, sum and sum of squares of the
-    distances from it, the growing turn's origin and its two sums, then the
-    ring. Distances are taken from a value of the window, because squares of
-    prices would lose the digits that a small variance consists of.
+    Sums of distances from an origin within the last two windows, and of their
+    squares: squares of prices would lose the digits that a small variance
+    consists of. What is left of the variance below the rounding of the mean's
+    square is taken as none.
     """
-    position = state[at]
-    slot = at + 8 + int(position)
-    old = state[slot]
-    state[slot] = x
-    if position == 0.0:
-        state[at + 5] = x
-        state[at + 6] = 0.0
-        state[at + 7] = 0.0
-    distance = x - state[at + 5]
-    growing = state[at + 6] + distance
-    growing_squares = state[at + 7] + distance * distance
-    origin = state[at + 2]
+    position, full, origin, total, squares, next_origin, growing, growing_squares = registers
+    slot = 8 + position
     added = x - origin
-    removed = old - origin
-    total = state[at + 3] + (added - removed)
-    squares = state[at + 4] + (added - removed) * (added + removed)
-    position += 1.0
+    removed = window[slot] - origin
+    total += added - removed
+    squares += (added - removed) * (added + removed)
+    window[slot] = x
+    if position == 0:
+        next_origin = x
+    distance = x - next_origin
+    growing += distance
+    growing_squares += distance * distance
+    position += 1
     if position == length:
-        position = 0.0
-        origin = state[at + 5]
+        full = 1
+        position = 0
+        origin = next_origin
         total = growing
         squares = growing_squares
-        state[at + 1] = 1.0
-    state[at] = position
-    state[at + 2] = origin
-    state[at + 3] = total
-    state[at + 4] = squares
-    state[at + 6] = growing
-    state[at + 7] = growing_squares
-    if state[at + 1] == 0.0:
-        return nan, nan
+        growing = 0.0
+        growing_squares = 0.0
+    registers = (position, full, origin, total, squares, next_origin, growing, growing_squares)
+    if not full:
+        return registers, nan, nan
     mean = total / length
-    return origin + mean, max(squares / length - mean * mean, 0.0)
+    square = mean * mean
+    variance = squares / length - square
+    if variance < 1e-14 * square:
+        variance = 0.0
+    return registers, origin + mean, max(variance, 0.0)
 
 
-@njit(cache=True, nogil=True)
-def delay_nb(state, at, length, x):
-    """Return the value given `length` calls ago and keep `x`.
-
-    State: position, 1 when full, then the ring. NaN may be kept.
-    """
-    slot = int(state[at])
-    value = state[at + 2 + slot] if state[at + 1] != 0.0 else nan
-    state[at + 2 + slot] = x
-    slot += 1
-    if slot == length:
-        slot = 0
-        state[at + 1] = 1.0
-    state[at] = slot
-    return value
+@njit(cache=True, nogil=True, inline="always")
+def load_delay_nb(window):
+    """Load position, and 1 when the ring was full once."""
+    return int(window[0]), int(window[1])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
+def store_delay_nb(window, registers):
+    """Store the registers of `delay_nb`."""
+    window[0], window[1] = registers
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def delay_nb(window, registers, length, x):
+    """Return the value given `length` calls ago and keep `x`, which may be NaN."""
+    position, full = registers
+    slot = 2 + position
+    value = window[slot] if full else nan
+    window[slot] = x
+    position += 1
+    if position == length:
+        return (0, 1), value
+    return (position, full), value
+
+
+@njit(cache=True, nogil=True, inline="always")
 def true_range_nb(high, low, previous_close):
     """Return the larger of the bar's range and its reach from the last close."""
     return max(high - low, max(abs(previous_close - high), abs(previous_close - low)))
