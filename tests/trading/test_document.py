@@ -172,6 +172,11 @@ def test_symbols_that_yaml_takes_for_booleans_stay_symbols():
     assert load_document(text).instruments == ("NO", "ON", "Y")
 
 
+def test_what_stands_in_quotes_is_text():
+    text = yaml.safe_dump(plain()).replace("AAPL", "'600519'\n- \"true\"")
+    assert load_document(text).instruments == ("600519", "true")
+
+
 @pytest.mark.parametrize(
     ("text", "part"),
     [
@@ -419,6 +424,11 @@ def test_an_expression_cut_by_a_comma_is_explained():
             {"setup": [{"when": "close > 1", "within": 0}]},
             "setup[0].within",
             "from 1 to 5000, got 0",
+        ),
+        (
+            {"setup": [{"when": "position > 1", "within": 2}]},
+            "setup[0].when",
+            "can't be used in a setup",
         ),
         ({"setup": [{"when": "clse > 1", "within": 2}]}, "setup[0].when", "unknown name `clse`"),
         (

@@ -119,9 +119,9 @@ class Resolver:
         _check_size(resolved, path)
         return resolved
 
-    def condition(self, node: Node, path: str) -> Node:
+    def condition(self, node: Node, path: str, *, no_facts: str = "") -> Node:
         """Return the resolved tree of a parsed condition."""
-        resolved = self._condition(node, _Place(path), "this place")
+        resolved = self._condition(node, _Place(path, no_facts), "this place")
         _check_size(resolved, path)
         return resolved
 

@@ -324,11 +324,11 @@ def expressions(strategy: ResolvedStrategy) -> Iterator[Node]:
             yield value
 
 
-def _condition(resolver: Resolver, text: str | bool, path: str) -> Condition:
+def _condition(resolver: Resolver, text: str | bool, path: str, *, no_facts: str = "") -> Condition:
     if not isinstance(text, str):
         text = "true" if text else "false"
     parsed, terms = split_terms(text, path)
-    node = resolver.condition(parsed, path)
+    node = resolver.condition(parsed, path, no_facts=no_facts)
     if len(terms) == 1:
         return Condition(node, text, (Term(node, terms[0][1], terms[0][0].column),))
     # The resolved `and` has the resolved terms as its operands, in order.
@@ -347,7 +347,9 @@ def _stages(resolver: Resolver, stages: tuple[SetupStage, ...], path: str) -> tu
     found = []
     for i, stage in enumerate(stages):
         place = f"{path}[{i}]"
-        condition = _condition(resolver, stage.when, f"{place}.when")
+        condition = _condition(
+            resolver, stage.when, f"{place}.when", no_facts="a setup, which is followed without it"
+        )
         within_path = f"{place}.within"
         within = resolver.constant(
             parse(as_text(stage.within), within_path), within_path, "within", 1, BARS_MAX, True
