@@ -41,6 +41,15 @@ def test_written_file_replaces_the_one_before_and_leaves_nothing_else(tmp_path: 
     assert _names(path.parent) == ["summary.json"]
 
 
+def test_reader_of_the_old_file_goes_on_reading_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    write_bytes(path, OLD)
+    with path.open("rb") as reader:
+        write_bytes(path, NEW)
+        assert reader.read() == OLD
+    assert path.read_bytes() == NEW
+
+
 def test_text_is_utf8_with_its_line_ends_untouched(tmp_path: Path) -> None:
     write_text(tmp_path / "a", "Zürich\r\n2 × 2\n")
     assert (tmp_path / "a").read_bytes() == b"Z\xc3\xbcrich\r\n2 \xc3\x97 2\n"

@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
+import foundation.migration
 import strategies.tables  # noqa: F401  (declares its tables in the metadata)
 from foundation.columns import metadata
-from foundation.database import read_transaction, write_transaction
+from foundation.database import make_engine, read_transaction, write_transaction
 from foundation.errors import DatabaseError
 from foundation.migration import MIGRATIONS, migrate, newest_revision, revision_of
 
@@ -84,6 +86,24 @@ def test_several_processes_may_migrate_at_once_from_any_folder(
     said = sorted(process.communicate(timeout=120)[0].strip() for process in started)
     assert said == ["False", "False", "True"]
     assert revision_of(empty_engine) == newest_revision()
+
+
+def test_migration_that_waited_for_another_sees_what_the_other_did(postgres_url: str) -> None:
+    engine = make_engine(postgres_url)
+    lock = text("SELECT pg_advisory_xact_lock(:lock)").bindparams(
+        lock=foundation.migration._ADVISORY_LOCK
+    )
+    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    with ThreadPoolExecutor(1) as pool:
+        with write_transaction(engine) as first:
+            first.execute(lock)
+            second = pool.submit(migrate, engine)
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher:
+                while not watcher.scalar(waiting):
+                    assert not second.done(), second.result()
+            assert foundation.migration._upgrade(first) is True
+        assert second.result(timeout=60) is False
+    engine.dispose()
 
 
 def test_failing_migration_leaves_nothing_behind(
