@@ -9,6 +9,7 @@ by session date. Long series are thinned to what a picture can show.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 import numpy as np
 import plotly.graph_objects as go
@@ -22,10 +23,14 @@ from research.thinning import N_POINTS, kept_rows, thin, thin_candles
 N_CANDLES = 600
 N_PANELS = 4
 N_STRIP_BARS = 400
+N_MARKED = 30
+N_BROKEN_DAYS = 120
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _PERCENT = ".2~%"
 # Share of bars on which an overlay stays within a third of the price.
 _OVERLAY_SHARE = 0.9
+# A market open longer than this has no night to leave out.
+_OPEN_HOURS = 20.0
 
 
 def equity_chart(
@@ -57,6 +62,7 @@ def equity_chart(
         line={"color": look.STRATEGY, "width": 1.8}, hovertemplate="%{y:,.2f}",
     )  # fmt: skip
     _finish(figure, "Equity and buy-and-hold", _thinned(shown, equity), theme, zone)
+    figure.update_xaxes(rangebreaks=closed_times(equity))
     figure.update_yaxes(
         title_text=f"Equity ({currency}{', log scale' if log else ''})",
         tickformat=",.0f",
@@ -88,10 +94,11 @@ def drawdown_chart(equity: pl.DataFrame, *, theme: Theme = Theme.LIGHT) -> go.Fi
         )  # fmt: skip
     figure.add_scatter(
         x=x, y=-_floats(shown, "drawdown"), name="Strategy", mode="lines", fill="tozeroy",
-        line={"color": look.LOSS, "width": 1.2}, fillcolor=_faded(look.LOSS, 0.25),
+        line={"color": look.LOSS, "width": 1.2}, fillcolor=look.faded(look.LOSS, 0.25),
         hovertemplate="%{y:.2%}",
     )  # fmt: skip
     _finish(figure, "Drawdown", _thinned(shown, equity), theme, zone, height=240)
+    figure.update_xaxes(rangebreaks=closed_times(equity))
     figure.update_yaxes(title_text="Below the peak (%)", tickformat=_PERCENT, rangemode="tozero")
     return figure
 
@@ -112,10 +119,11 @@ def exposure_chart(equity: pl.DataFrame, *, theme: Theme = Theme.LIGHT) -> go.Fi
     figure.add_scatter(
         x=x, y=_floats(shown, "__invested"), name="Invested", mode="lines", fill="tozeroy",
         line={"color": look.GREEN, "width": 1.0, "shape": "hv"},
-        fillcolor=_faded(look.GREEN, 0.3), hovertemplate="%{y:.1%}",
+        fillcolor=look.faded(look.GREEN, 0.3), hovertemplate="%{y:.1%}",
     )  # fmt: skip
     _finish(figure, "Exposure", _thinned(shown, equity), theme, zone, height=190, legend=False)
-    figure.update_yaxes(title_text="Invested / equity (%)", tickformat=_PERCENT)
+    figure.update_xaxes(rangebreaks=closed_times(equity))
+    figure.update_yaxes(title_text="Invested (%)", tickformat=_PERCENT, rangemode="tozero")
     return figure
 
 
@@ -146,7 +154,7 @@ def price_chart(
     """
     if overlays is None:
         overlays = [name for name in indicators if is_overlay(prices, name)]
-    panels = _panels([name for name in indicators if name not in overlays])[:N_PANELS]
+    panels = panels_of([name for name in indicators if name not in overlays])[:N_PANELS]
     candles = {"open", "high", "low"} <= set(prices.columns)
     figure = make_subplots(
         rows=1 + len(panels), cols=1, shared_xaxes=True, vertical_spacing=0.03,
@@ -186,7 +194,11 @@ def price_chart(
     title = f"{symbol} price, entries and exits".strip()
     _finish(figure, title, note, theme, None, height=height)
     figure.update_layout(hovermode="x unified")
-    figure.update_xaxes(rangeslider_visible=False, type="date")
+    _show_few_points(figure)
+    figure.update_xaxes(rangeslider_visible=False, type="date", rangebreaks=closed_times(prices))
+    if len(x) > 1:
+        # Markers would widen the axis beyond the data, differently on each chart.
+        figure.update_xaxes(range=[x[0], x[-1]])
     figure.update_xaxes(title_text=zone, row=1 + len(panels), col=1)
     figure.update_yaxes(title_text=f"Price ({currency})", tickformat=",.4~f", row=1, col=1)
     return figure
@@ -217,7 +229,8 @@ def monthly_returns_chart(months: pl.DataFrame, *, theme: Theme = Theme.LIGHT) -
     grid[:, 12] = np.clip((1.0 + np.maximum(totals, -1.0)) ** (1 / 12) - 1.0, -extent, extent)
     figure = go.Figure(
         go.Heatmap(
-            z=grid, autocolorscale=True, x=[*_MONTHS, "Year"], y=[str(year) for year in years], text=text,
+            z=grid, autocolorscale=True, x=[*_MONTHS, "Year"], text=text,
+            y=[str(year) for year in years],
             texttemplate="%{text}", zmin=-extent, zmax=extent, xgap=2, ygap=2, showscale=False,
             hovertemplate="%{x} %{y}: %{text} %<extra></extra>", textfont={"size": 11},
         )
@@ -250,7 +263,7 @@ def yearly_returns_chart(years: pl.DataFrame, *, theme: Theme = Theme.LIGHT) -> 
     if _has_values(years, "buy_and_hold_return"):
         figure.add_bar(
             x=x, y=_floats(years, "buy_and_hold_return"), name="Buy and hold",
-            marker_color=_faded(look.BENCHMARK, 0.55), hovertemplate="%{y:.2%}",
+            marker_color=look.faded(look.BENCHMARK, 0.55), hovertemplate="%{y:.2%}",
         )  # fmt: skip
     _finish(figure, "Yearly returns", "", theme, None, height=260)
     figure.update_layout(barmode="group", bargap=0.35, bargroupgap=0.05)
@@ -278,7 +291,7 @@ def trade_distribution_chart(trades: pl.DataFrame, *, theme: Theme = Theme.LIGHT
             x=middles, y=counts, width=np.diff(edges) * 0.94,
             marker_color=np.where(middles > 0, look.GAIN, look.LOSS),
             customdata=np.column_stack([edges[:-1], edges[1:]]),
-            hovertemplate="%{customdata[0]:.2%} to %{customdata[1]:.2%}: %{y} trades<extra></extra>",
+            hovertemplate="%{customdata[0]:.2%} to %{customdata[1]:.2%}: %{y}<extra></extra>",
         )
     )  # fmt: skip
     note = (
@@ -368,7 +381,7 @@ def two_path_chart(rows: pl.DataFrame, *, theme: Theme = Theme.LIGHT) -> go.Figu
     figure.add_scatter(
         x=np.column_stack([low, high, gaps]).ravel(),
         y=[name for name in names for _ in range(3)], mode="lines", name="Interval",
-        line={"color": _faded(look.STRATEGY, 0.45), "width": 9}, hoverinfo="skip",
+        line={"color": look.faded(look.STRATEGY, 0.45), "width": 9}, hoverinfo="skip",
     )  # fmt: skip
     for title, values, symbol, colour in (
         ("Unfavourable path (reported)", low, "circle", look.STRATEGY),
@@ -470,7 +483,8 @@ def sweep_chart(
                 grid[ys.index(below), xs.index(left)] = result
         small = len(xs) <= 16 and len(ys) <= 24
         figure.add_heatmap(
-            z=grid, autocolorscale=True, x=[str(one) for one in xs], y=[str(one) for one in ys], xgap=1, ygap=1,
+            z=grid, autocolorscale=True, xgap=1, ygap=1, x=[str(one) for one in xs],
+            y=[str(one) for one in ys],
             zmid=0 if np.nanmin(grid, initial=0) < 0 < np.nanmax(grid, initial=0) else None,
             texttemplate="%{z:" + number + "}" if small else None, textfont={"size": 11},
             colorbar={"tickformat": number, "outlinewidth": 0, "thickness": 12},
@@ -514,8 +528,18 @@ def decision_strip_chart(
         row=1, col=1,
     )  # fmt: skip
     for name, symbol, colour, found in (
-        ("Entry decided", "triangle-up", look.GAIN, [a.startswith("enter") for a in actions]),
-        ("Exit decided", "triangle-down", look.LOSS, [a.startswith("exit") for a in actions]),
+        (
+            "Entry decided",
+            "triangle-up",
+            look.GAIN,
+            [a.startswith(("enter", "reverse")) for a in actions],
+        ),
+        (
+            "Exit decided",
+            "triangle-down",
+            look.LOSS,
+            [a.startswith(("exit", "reverse")) for a in actions],
+        ),
     ):
         figure.add_scatter(
             x=[one for one, hit in zip(x, found, strict=True) if hit],
@@ -525,9 +549,10 @@ def decision_strip_chart(
         )  # fmt: skip
     if rows:
         figure.add_heatmap(
-            z=grid, x=x, y=[_shortened(row) for row in rows], zmin=0, zmax=1, showscale=False, ygap=2,
-            colorscale=[[0, _faded(look.LOSS, 0.35)], [0.25, _faded(look.LOSS, 0.35)],
-                        [0.25, _faded(look.GREY, 0.35)], [0.75, _faded(look.GREY, 0.35)],
+            z=grid, x=x, y=[_shortened(row) for row in rows], zmin=0, zmax=1, ygap=2,
+            showscale=False,
+            colorscale=[[0, look.faded(look.LOSS, 0.35)], [0.25, look.faded(look.LOSS, 0.35)],
+                        [0.25, look.faded(look.GREY, 0.35)], [0.75, look.faded(look.GREY, 0.35)],
                         [0.75, look.GAIN], [1, look.GAIN]],
             text=[[("false", "unknown", "true")[round(v * 2)] for v in row] for row in grid],
             hovertemplate="%{y}: %{text}<extra></extra>", row=2, col=1,
@@ -537,7 +562,7 @@ def decision_strip_chart(
         note += f"; the last {shown.height:,} of {decisions.height:,} bars"
     _finish(figure, "Conditions by bar", note, theme, None, height=270 + 26 * len(rows))
     figure.update_layout(hovermode="x unified")
-    figure.update_xaxes(type="date")
+    figure.update_xaxes(type="date", rangebreaks=closed_times(shown))
     figure.update_xaxes(title_text=zone, row=2, col=1)
     figure.update_yaxes(title_text="Price", tickformat=",.4~f", row=1, col=1)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False, row=2, col=1)
@@ -599,6 +624,32 @@ def times(frame: pl.DataFrame) -> tuple[list[str], str]:
     return stamps.dt.strftime("%Y-%m-%d %H:%M:%S").to_list(), "Time (UTC)"
 
 
+def closed_times(frame: pl.DataFrame) -> list[dict[str, object]]:
+    """Return what a time axis leaves out: nights and days without a bar.
+
+    Only for intraday bars over days that a picture can tell apart; markets
+    that trade around the clock keep their nights.
+    """
+    if frame.height < 2 or ("session" in frame.columns and frame["session"].is_unique().all()):
+        return []
+    stamps = frame["ts"].dt.replace_time_zone(None)
+    first, last = stamps[0].date(), stamps[-1].date()
+    n_days = (last - first).days + 1
+    if n_days < 2 or n_days > N_BROKEN_DAYS:
+        return []
+    traded = set(stamps.dt.date().unique().to_list())
+    days = [first + timedelta(days=i) for i in range(n_days)]
+    breaks: list[dict[str, object]] = []
+    missing = [str(day) for day in days if day not in traded]
+    if missing:
+        breaks.append({"values": missing})
+    hours = stamps.dt.hour().cast(pl.Float64) + stamps.dt.minute() / 60
+    opens, closes = float(hours.min()), float(hours.max())  # type: ignore[arg-type]
+    if closes - opens < _OPEN_HOURS:
+        breaks.append({"bounds": [round(closes + 0.05, 3), round(opens, 3)], "pattern": "hour"})
+    return breaks
+
+
 def label(column: str) -> str:
     """Return an indicator column's name without its prefix."""
     return column.removeprefix("indicator: ")
@@ -616,7 +667,7 @@ def is_overlay(prices: pl.DataFrame, column: str) -> bool:
 
 def condition_columns(decisions: pl.DataFrame) -> list[str]:
     """Return the condition columns, each side's whole condition before its terms."""
-    columns = []
+    columns: list[str] = []
     for side in ("enter_long", "exit_long", "enter_short", "exit_short"):
         terms = [name for name in decisions.columns if name.startswith(f"{side}[")]
         if side in decisions.columns:
@@ -662,6 +713,17 @@ def _finish(
     )
     if zone is not None:
         figure.update_xaxes(type="date", title_text=zone)
+        _show_few_points(figure)
+
+
+def _show_few_points(figure: go.Figure) -> None:
+    """Mark the points of short lines, and give a single point a day on both sides."""
+    longest = max((len(trace.x) for trace in figure.data if trace.x is not None), default=0)
+    if longest <= N_MARKED:
+        figure.update_traces(mode="lines+markers", selector={"mode": "lines"})
+    if longest == 1:
+        middle = datetime.fromisoformat(figure.data[0].x[0])
+        figure.update_xaxes(range=[middle - timedelta(days=1), middle + timedelta(days=1)])
 
 
 def _thinned(shown: pl.DataFrame, whole: pl.DataFrame, unit: str = "bars") -> str:
@@ -690,11 +752,6 @@ def _is_fraction(name: str) -> bool:
     return any(part in name for part in ratios) and not name.startswith("n_")
 
 
-def _faded(colour: str, opacity: float) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{opacity})"
-
-
 def _shortened(text: str, n_letters: int = 44) -> str:
     return text if len(text) <= n_letters else f"{text[: n_letters - 1]}…"
 
@@ -703,7 +760,7 @@ def _cell(value: float) -> str:
     return look.number(value * 100.0, 1) if np.isfinite(value) else ""
 
 
-def _panels(columns: Sequence[str]) -> list[list[str]]:
+def panels_of(columns: Sequence[str]) -> list[list[str]]:
     """Group outputs of one indicator, in the order in which they come."""
     panels: dict[str, list[str]] = {}
     for column in columns:
@@ -742,10 +799,10 @@ def _add_trades(figure: go.Figure, prices: pl.DataFrame, trades: pl.DataFrame) -
         ("Losing trade", ~wins, look.LOSS),
     ):
         index = np.flatnonzero(rows)
-        x = [one for i in index for one in (entries[i], exits[i], None)]
+        ends: list[str | None] = [one for i in index for one in (entries[i], exits[i], None)]
         gaps = np.full(index.shape, np.nan)
         figure.add_scatter(
-            x=x, y=np.column_stack([entry_price[index], exit_price[index], gaps]).ravel(),
+            x=ends, y=np.column_stack([entry_price[index], exit_price[index], gaps]).ravel(),
             mode="lines", name=name, line={"color": colour, "width": 1.4, "dash": "dot"},
             hoverinfo="skip", row=1, col=1,
         )  # fmt: skip

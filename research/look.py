@@ -38,6 +38,9 @@ INDICATORS = (GREEN, PURPLE, AMBER, SKY, PINK)
 
 FONT = "Inter, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 UNDEFINED = "–"
+# From here digits say nothing and break the layout: a week's gain, compounded
+# to a year, gets there.
+_ENORMOUS = 1e11
 _MINUS = "−"
 _THIN_SPACE = " "
 
@@ -117,7 +120,6 @@ def template(theme: Theme) -> go.layout.Template:
         "legend": {
             "orientation": "h",
             "x": 0,
-            "xref": "container",
             "xanchor": "left",
             "y": 1.0,
             "yanchor": "bottom",
@@ -142,12 +144,16 @@ def percent(value: float | None, digits: int = 2) -> str:
     if not is_number(value):
         return UNDEFINED
     assert value is not None
-    return f"{_signed(value * 100.0, digits)}{_THIN_SPACE}%"
+    return f"{number(value * 100.0, digits)}{_THIN_SPACE}%"
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """Write a number with thousands separators."""
-    return _signed(value, digits) if is_number(value) and value is not None else UNDEFINED
+    """Write a number with thousands separators, an enormous one as ``1.2e+15``."""
+    if not is_number(value) or value is None:
+        return UNDEFINED
+    if abs(value) >= _ENORMOUS:
+        return f"{value:.1e}".replace("-", _MINUS)
+    return _signed(value, digits)
 
 
 def money(value: float | None, currency: str, digits: int = 2) -> str:
@@ -194,3 +200,15 @@ def _signed(value: float, digits: int) -> str:
     if float(text.replace(",", "")) == 0.0:
         text = text.removeprefix("-")
     return text.replace("-", _MINUS)
+
+
+def trimmed(value: float) -> str:
+    """Write a number for an axis: thousands separators, no needless digits."""
+    text = f"{value:,.6f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text.replace("-", _MINUS)
+
+
+def faded(colour: str, opacity: float) -> str:
+    """Return a colour with an opacity."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"

@@ -23,7 +23,8 @@ from foundation.files import write_bytes, write_text
 from foundation.progress import Progress
 from research import charts, look
 from research.look import Theme
-from research.report_content import ReportContent, read_content, trade_grid
+from research.report_content import ReportContent, read_content
+from research.report_grids import trade_grid
 from research.results import INDICATOR_PREFIX, ResultFiles, Table, open_result
 
 if TYPE_CHECKING:
@@ -127,7 +128,12 @@ def render_html(result: ResultFiles, content: ReportContent) -> str:
 
     figures = report_figures(result, content)
     price_charts = [name for name in figures if name.startswith("price-")]
-    trades = trade_grid(content, N_TRADES_SHOWN)
+    trades = trade_grid(
+        content.frames.trades,
+        N_TRADES_SHOWN,
+        daily=content.daily,
+        currency=content.summary.currency,
+    )
     data = {
         "file": content.title,
         "templates": {theme.value: look.template(theme).to_plotly_json() for theme in Theme},
@@ -161,7 +167,7 @@ def report_figures(result: ResultFiles, content: ReportContent) -> dict[str, go.
     frames, currency = content.frames, content.summary.currency
     figures = {
         "equity": charts.equity_chart(
-            frames.equity, currency=currency, log=_grows_much(frames.equity)
+            frames.equity, currency=currency, log=grows_much(frames.equity)
         ),
         "drawdown": charts.drawdown_chart(frames.equity),
         "exposure": charts.exposure_chart(frames.equity),
@@ -205,7 +211,7 @@ def price_frame(result: ResultFiles, symbol: str) -> pl.DataFrame:
         return prices
     decisions = result.decisions(symbol)
     wanted = [name for name in decisions.columns if name.startswith(INDICATOR_PREFIX)]
-    used = [name for name in wanted if decisions[name].is_not_null().any()]
+    used = [name for name in wanted if decisions[name].is_finite().any()]
     return prices.join(decisions.select("ts", *used), on="ts", how="left", maintain_order="left")
 
 
@@ -239,7 +245,8 @@ def font_css() -> str:
     return "".join(faces)
 
 
-def _grows_much(equity: pl.DataFrame) -> bool:
+def grows_much(equity: pl.DataFrame) -> bool:
+    """Return whether equity spans so much that a log scale reads better."""
     values = equity["equity"]
     low = float(values.min() or 0.0)  # type: ignore[arg-type]
     return low > 0 and float(values.max() or 0.0) / low > LOG_RATIO  # type: ignore[arg-type]

@@ -7,7 +7,6 @@ is called. Bars, decisions and per-bar equity stay Parquet.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -38,16 +37,48 @@ N_SHEET_ROWS = 1_048_575
 # Characters at the start of a text that spreadsheets take for a formula.
 _FORMULA_STARTS = r"^[=+\-@\t\r]"
 _PERCENT_FIELDS = frozenset(
-    "total_return cagr volatility max_drawdown exposure win_rate average_trade best_trade "
-    "worst_trade buy_and_hold_return alpha probabilistic_sharpe return mae mfe drawdown".split()
+    {
+        "total_return",
+        "cagr",
+        "volatility",
+        "max_drawdown",
+        "exposure",
+        "win_rate",
+        "average_trade",
+        "best_trade",
+        "worst_trade",
+        "buy_and_hold_return",
+        "alpha",
+        "probabilistic_sharpe",
+        "return",
+        "mae",
+        "mfe",
+        "drawdown",
+    }
 )
 _MONEY_FIELDS = frozenset(
-    "starting_cash final_equity final_equity_optimistic lowest_cash expectancy total_commission "
-    "total_slippage total_borrow_cost total_dividends equity cash buy_and_hold gross_profit "
-    "commission slippage net_profit amount".split()
+    {
+        "starting_cash",
+        "final_equity",
+        "final_equity_optimistic",
+        "lowest_cash",
+        "expectancy",
+        "total_commission",
+        "total_slippage",
+        "total_borrow_cost",
+        "total_dividends",
+        "equity",
+        "cash",
+        "buy_and_hold",
+        "gross_profit",
+        "commission",
+        "slippage",
+        "net_profit",
+        "amount",
+    }
 )
 _PRICE_FIELDS = frozenset(
-    "entry_price exit_price price average_price limit_price stop_price rate".split()
+    {"entry_price", "exit_price", "price", "average_price", "limit_price", "stop_price", "rate"}
 )
 _FORMATS = {
     "percent": "0.00%;[Color 53]-0.00%",
@@ -196,7 +227,7 @@ def _write_cell(
     elif isinstance(value, bool):
         sheet.write_boolean(row, column, value)
     elif isinstance(value, (datetime, date)):
-        sheet.write_datetime(row, column, value, chosen)  # type: ignore[arg-type]
+        sheet.write_datetime(row, column, value, chosen)
     elif isinstance(value, (int, float)):
         sheet.write_number(row, column, value, chosen)
     else:
@@ -251,10 +282,10 @@ def _as_text(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _session_equity(result: ResultFiles) -> pl.DataFrame:
-    symbols: Callable[[], list[str]] = lambda: [one.symbol for one in result.summary.per_instrument]
+    symbols = [one.symbol for one in result.summary.per_instrument]
     frames = [result.session_equity()]
-    if len(symbols()) > 1:
-        frames += [result.session_equity(symbol) for symbol in symbols()]
+    if len(symbols) > 1:
+        frames += [result.session_equity(symbol) for symbol in symbols]
     return pl.concat(frames)
 
 
@@ -275,4 +306,4 @@ def _end_of(content: ReportContent) -> datetime:
     try:
         return datetime.fromisoformat(content.summary.end[:10])
     except ValueError:
-        return datetime(2000, 1, 1)
+        return datetime(2000, 1, 1)  # noqa: DTZ001 - a workbook's times have no zone

@@ -87,7 +87,7 @@ def random_walk(n_bars: int, seed: int, deviation: float) -> np.ndarray:
     """Return close prices of a walk with a slow swing, from 100."""
     steps = np.random.default_rng(seed).standard_t(5, n_bars) * deviation
     swing = np.sin(np.arange(n_bars) / 90.0) * deviation * 0.15
-    return 100.0 * np.exp(np.cumsum(np.clip(steps, -0.1, 0.1) + swing + 0.0002))
+    return 100.0 * np.exp(np.cumsum(np.clip(steps, -0.1, 0.1) + swing + deviation / 60))
 
 
 def moving_average(close: np.ndarray, length: int) -> np.ndarray:
