@@ -191,9 +191,9 @@ def build_bars(
         )
     if not extended_hours and bool(np.any(placement.outside)):
         keep = ~placement.outside
-        ts, prices = ts[keep], np.ascontiguousarray(prices[:, keep])
-        bid = None if bid is None else np.ascontiguousarray(bid[:, keep])
-        ask = None if ask is None else np.ascontiguousarray(ask[:, keep])
+        ts, prices = ts[keep], prices[:, keep]
+        bid = None if bid is None else bid[:, keep]
+        ask = None if ask is None else ask[:, keep]
         halted = None if halted is None else halted[keep]
         placement = Placement(placement.i_session[keep], placement.outside[keep])
     plan = schedule_bars(sessions, timeframe, ts, placement, periods)
@@ -206,13 +206,13 @@ def build_bars(
         timeframe=timeframe.name,
         ts=plan.ts,
         close_ts=plan.close_ts,
-        prices=prices,
+        prices=np.ascontiguousarray(prices),
         session=plan.session,
         flags=plan.flags,
         facts=plan.facts,
         periods=plan.periods,
-        bid=bid,
-        ask=ask,
+        bid=None if bid is None else np.ascontiguousarray(bid),
+        ask=None if ask is None else np.ascontiguousarray(ask),
         actions=place_actions(plan.session, actions),
     )
     return bars if finer is None else attach_finer(bars, finer)

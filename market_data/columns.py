@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -110,21 +110,49 @@ class BarColumns:
         has_halts = any("halted" in table.column_names for table in tables)
         halted = np.zeros(n_bars, np.bool_) if has_halts else None
         for table, start, stop in zip(tables, bounds[:-1], bounds[1:], strict=True):
-            np.multiply(_numbers(table["ts"].cast(pa.int64())), 1000, out=ts[start:stop])
-            session[start:stop] = _numbers(table["session"].cast(pa.int32()))
+            np.multiply(column_values(table["ts"], "i8"), 1000, out=ts[start:stop])
+            session[start:stop] = column_values(table["session"], "i4")
             for i, name in enumerate(COLUMN_NAMES):
-                prices[i, start:stop] = _numbers(table[name])
+                prices[i, start:stop] = column_values(table[name], "f8")
             for side, names in ((bid, BID_NAMES), (ask, ASK_NAMES)):
                 if side is not None and names[0] in table.column_names:
                     for i, name in enumerate(names):
-                        side[i, start:stop] = _numbers(table[name])
+                        side[i, start:stop] = column_values(table[name], "f8")
             if halted is not None and "halted" in table.column_names:
-                halted[start:stop] = table["halted"].to_numpy()
+                halted[start:stop] = _flags(table["halted"])
         return cls(ts, session, prices, bid, ask, halted)
 
 
-def _numbers(column: pa.ChunkedArray) -> NDArray[np.generic]:
-    return np.asarray(column.to_numpy())
+def column_values(column: pa.ChunkedArray, dtype: str) -> NDArray[Any]:
+    """Return a column of fixed-width values without nulls as numpy sees its memory.
+
+    Arrow's own `to_numpy` and `cast` import pandas and the compute kernels,
+    for which every backtest would wait.
+    """
+    if column.null_count:
+        raise DataError(f"a stored column has {column.null_count} missing values")
+    width = np.dtype(dtype).itemsize
+    parts = [
+        np.frombuffer(chunk.buffers()[1], dtype, len(chunk), chunk.offset * width)
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)
+
+
+def _flags(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    bits = [
+        np.unpackbits(
+            np.frombuffer(chunk.buffers()[1], np.uint8),
+            count=chunk.offset + len(chunk),
+            bitorder="little",
+        )[chunk.offset :]
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    return np.concatenate(bits).astype(np.bool_) if bits else np.zeros(0, np.bool_)
 
 
 def _side(

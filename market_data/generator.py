@@ -180,7 +180,8 @@ def _session(
     log_price = np.log(previous_close) + gap + np.cumsum(steps.ravel()).reshape(n, 4)
     path = np.maximum(np.exp(log_price), 10 * _TICK_SIZE)
     opens = np.concatenate(([previous_close * np.exp(gap)], path[:-1, -1]))
-    half = _half_spread(path[:, -1], shape, halt_slice, draw, market)
+    spread = _spread_ticks(path[:, -1], shape, halt_slice, draw, market)
+    half = spread * _TICK_SIZE / 2.0
     prices = _bars_on_ticks(opens, path, half, draw)
     volume = market.volume / n * shape * draw.lognormal(-0.18, 0.6, n)
     # Open, high, low and close are four trades.
@@ -194,13 +195,15 @@ def _session(
         start = int(table.open[row]) + halt_slice.start * MINUTE_NS
         halt = Halt(start, start + (halt_slice.stop - halt_slice.start) * MINUTE_NS)
     ts = table.open[row] + np.arange(n) * MINUTE_NS
-    mid = prices[:4]
+    # An odd number of ticks has no middle on a tick: the ask takes the larger part.
+    bid = _on_ticks(prices[:4] - spread // 2 * _TICK_SIZE)
+    np.maximum(bid, _TICK_SIZE, out=bid)
     columns = BarColumns(
         ts,
         np.full(n, table.date[row]),
         prices,
-        _on_ticks(mid - half),
-        _on_ticks(mid + half),
+        bid,
+        _on_ticks(bid + spread * _TICK_SIZE),
     )
     return columns.select(keep), halt, float(path[-1, -1])
 
@@ -215,7 +218,7 @@ def _halt_minutes(n: int, draw: np.random.Generator, market: Market) -> slice | 
     return slice(start, start + minutes)
 
 
-def _half_spread(
+def _spread_ticks(
     price: NDArray[np.float64],
     shape: NDArray[np.float64],
     halt: slice | None,
@@ -227,9 +230,7 @@ def _half_spread(
     width *= 1.0 + 3.0 * np.exp(-np.arange(n) / 8.0)
     if halt is not None:
         width[halt.stop : halt.stop + 5] *= 4.0
-    # A spread is a whole number of ticks, so its half is of half ticks.
-    ticks = np.maximum(np.round(width / _TICK_SIZE), 1.0)
-    return np.asarray(ticks * _TICK_SIZE / 2.0, np.float64)
+    return np.maximum(np.round(width / _TICK_SIZE), 1.0)
 
 
 def _on_ticks(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -108,7 +108,9 @@ def load_bars(
     frame = parse_timeframe(timeframe)
     actions = home.read_actions(found.symbol)
     if end is not None:
-        columns = columns.select(columns.session <= days_of(end))
+        n_bars = int(np.searchsorted(columns.session, days_of(end), "right"))
+        if n_bars < columns.n_bars:
+            columns = columns.select(slice(0, n_bars))
     prices, bid, ask, left = adjust_prices(columns, actions, adjust)
     bars = build_bars(
         found,

@@ -21,7 +21,9 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
@@ -43,13 +45,14 @@ from market_data.calendars import (
     calendars_version,
     compute_sessions,
 )
-from market_data.columns import BarColumns, merge_columns
+from market_data.columns import BarColumns, column_values, merge_columns
 from market_data.sessions import SessionTable, date_of
 from market_data.timeframes import DAY_NS, Timeframe, parse_timeframe
 from trading.instruments import Instrument
 
 SERIES_FORMAT = 1
 WHOLE_SERIES = "all"
+_FEWEST_FOR_THREADS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +232,7 @@ class Store:
                 and (last_ns is None or file.first_ns <= last_ns)
             ]
             try:
-                tables = [_read_parquet(folder / file.name) for file in wanted]
+                tables = _read_all([folder / file.name for file in wanted])
             except FileNotFoundError as error:
                 # A writer has just put new files in the place of these.
                 if attempt == 2:
@@ -313,9 +316,9 @@ class Store:
             return np.zeros(0, DATED_ACTION)
         table = _read_parquet(path)
         actions = np.zeros(table.num_rows, DATED_ACTION)
-        actions["ex_date"] = table["ex_date"].cast(pa.int32()).to_numpy()
-        actions["split_ratio"] = table["split_ratio"].to_numpy()
-        actions["dividend"] = table["dividend"].to_numpy()
+        actions["ex_date"] = column_values(table["ex_date"], "i4")
+        actions["split_ratio"] = column_values(table["split_ratio"], "f8")
+        actions["dividend"] = column_values(table["dividend"], "f8")
         return actions
 
     # Sessions.
@@ -456,10 +459,20 @@ def _write_part(folder: Path, part: str, columns: BarColumns) -> StoredFile:
     return StoredFile(name, columns.n_bars, int(columns.ts[0]), int(columns.ts[-1]))
 
 
+def _read_all(paths: list[Path]) -> list[pa.Table]:
+    # Months are small: whole files side by side are faster than the columns
+    # of one file side by side.
+    if len(paths) < _FEWEST_FOR_THREADS:
+        return [_read_parquet(path) for path in paths]
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        return list(pool.map(_read_parquet, paths))
+
+
 def _read_parquet(path: Path) -> pa.Table:
     try:
-        with pq.ParquetFile(path) as file:
-            return file.read()
+        # A stored file is never changed in place, so that it can be mapped.
+        with pq.ParquetFile(path, memory_map=True) as file:
+            return file.read(use_threads=False)
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
@@ -474,10 +487,10 @@ def _read_sessions(path: Path, calendar: str) -> SessionTable:
         calendar,
         int(metadata[b"first_date"]),
         int(metadata[b"last_date"]),
-        table["date"].cast(pa.int32()).to_numpy().astype(np.int64),
-        table["open"].cast(pa.int64()).to_numpy() * 1000,
-        table["close"].cast(pa.int64()).to_numpy() * 1000,
-        table["offset_s"].to_numpy().astype(np.int64) * 1_000_000_000,
+        column_values(table["date"], "i4").astype(np.int64),
+        column_values(table["open"], "i8") * 1000,
+        column_values(table["close"], "i8") * 1000,
+        column_values(table["offset_s"], "i4").astype(np.int64) * 1_000_000_000,
     )
 
 
