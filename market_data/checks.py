@@ -276,7 +276,10 @@ def check_sessions(
             )
         findings.append(Finding("outside_calendar_dropped", n_homeless, f"{text}; left out"))
     if timeframe.intraday:
-        outside = placement.outside & ~homeless
+        opens = table.open[placement.i_session]
+        # Bars that are labelled before the open but reach past it lie inside.
+        reaching = (ts < opens) & (ts + timeframe.length_ns > opens)
+        outside = placement.outside & ~homeless & ~reaching
         n_outside = int(outside.sum())
         if n_outside > MOST_OUTSIDE * ts.shape[0]:
             raise DataError(

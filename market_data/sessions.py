@@ -296,26 +296,31 @@ def period_codes(
     if period.length_ns <= timeframe.length_ns:
         raise DataError(f"period {period.name} is not longer than the bars' {timeframe.name}")
     row = placement.i_session
-    date_ = table.date[row]
-    if period.name == "1w":
-        start = monday(date_)
-        identity = (start + 3) // 7
-        first_row = np.searchsorted(table.date, start, "left")
-        last_row = np.searchsorted(table.date, start + 7, "left") - 1
-        opens, closes = table.open[first_row], table.close[last_row]
-    elif period.name == "1d":
-        identity, opens, closes = date_, table.open[row], table.close[row]
-    else:
+    if period.intraday:
         slot = (ts - table.open[row]) // period.length_ns
-        identity = date_ * _SLOTS + (slot + _SLOTS // 2)
+        identity = table.date[row] * _SLOTS + (slot + _SLOTS // 2)
         opens = table.open[row] + slot * period.length_ns
         closes = opens + period.length_ns
         np.minimum(closes, table.close[row], out=closes, where=~placement.outside)
+    else:
+        identity, opens, closes = (column[row] for column in _long_periods(table, period))
     # Before the open of the first session of a week there may be bars of
     # extended hours; the first of them begins the week.
     first = (ts <= opens) & _starts(identity)
     last = closes <= close_ts
     return (identity << 2) | (last * np.int64(2)) | first * np.int64(1)
+
+
+def _long_periods(
+    table: SessionTable, period: Timeframe
+) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Return id, open and close of the day or week of each session of the table."""
+    if period.name == "1d":
+        return table.date, table.open, table.close
+    start = monday(table.date)
+    first = np.searchsorted(table.date, start, "left")
+    last = np.searchsorted(table.date, start + 7, "left") - 1
+    return (start + 3) // 7, table.open[first], table.close[last]
 
 
 def days_of(day: date) -> int:

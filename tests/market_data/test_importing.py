@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from foundation.errors import DataError
+from market_data.actions_file import import_actions
 from market_data.importing import import_file
 from market_data.sessions import days_of
 from trading.instruments import Instrument
@@ -221,7 +222,7 @@ def test_hourly_bars_labelled_before_the_open_begin_at_the_open(store, tmp_path)
     assert report.timeframe == "1h"
     assert str(np.datetime64(int(stored.ts[0]), "ns"))[:16] == "2024-01-04T14:30"
     assert str(np.datetime64(int(stored.ts[1]), "ns"))[:16] == "2024-01-04T15:00"
-    assert "begin_at_open" in _names(report)
+    assert [(f.name, f.count) for f in report.findings] == [("begin_at_open", 3)]
 
 
 def test_times_in_the_hour_that_passes_twice_are_told_by_their_order(store, tmp_path):
@@ -489,6 +490,39 @@ def test_another_calendar_than_the_stored_one_is_refused(store, tmp_path):
     import_file(store, _daily(tmp_path, DAYS), symbol="X")
     with pytest.raises(DataError, match="X is stored with calendar XNYS"):
         import_file(store, _daily(tmp_path, DAYS), symbol="X", calendar="24/7")
+
+
+# Corporate actions from a file.
+
+
+def test_actions_are_imported_from_a_file(store, tmp_path):
+    path = _write(tmp_path, "Date,Split Ratio,Dividend\n2024-01-04,2,\n2024-01-08,,0.25\n")
+    assert import_actions(store, path, symbol="X") == 2
+    assert store.read_actions("X").tolist() == [
+        (days_of(date(2024, 1, 4)), 2.0, 0.0),
+        (days_of(date(2024, 1, 8)), 1.0, 0.25),
+    ]
+    # Bars that split on the day are then no large move.
+    bars = _daily(tmp_path, [*DAYS[:2], "2024-01-04,5.5,6,5.4,5.6,400"])
+    assert _names(import_file(store, bars, symbol="X")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ex_date,ratio\n2024-01-04,2\n", "no column for split_ratio or dividend"),
+        ("day,dividend\n2024-01-04,2\n", "no column for ex_date"),
+        ("ex_date,dividend\n2024-01-04,-2\n", "line 2: dividend is -2, below 0"),
+        ("ex_date,split_ratio\n2024-01-04,0\n", "line 2: split_ratio is 0, it must be above 0"),
+        ("ex_date,dividend\n2024-01-04,1\n2024-01-04,2\n", "line 3 has the ex-date of line 2"),
+        ("ex_date,dividend\n2024-01-04,much\n", "line 2: dividend is 'much', which is no number"),
+        ("ex_date,dividend\n", "the file has no actions"),
+    ],
+)
+def test_actions_that_cannot_be_right_are_refused(store, tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        import_actions(store, _write(tmp_path, text), symbol="X")
+    assert store.read_actions("X").shape == (0,)
 
 
 # Findings for a person to judge.
