@@ -11,11 +11,13 @@ notional. A new entry may be decided at the close of the bar whose exit filled.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+STRATEGIES = Path(__file__).parent / "strategies"
 RSI_LENGTH = 14
 STOCH = (14, 3, 3)
 STOCH_BELOW = 20.0

@@ -19,7 +19,6 @@ from bench.environments import peer_python, peer_version
 from bench.processes import Worker, in_turns
 from bench.rows import NotValid, Row
 
-_STRATEGIES = Path(__file__).parent / "strategies"
 _TARGETS = {"backtesting": 30.0, "backtrader": 500.0, "nautilus_trader": 500.0}
 # nautilus_trader fills at the close that decides: trades agree in number only.
 _SAME_RULES = ("backtesting", "backtrader")
@@ -54,7 +53,7 @@ def _common_rules(n_bars: int, n_peer_bars: int, n_rounds: int) -> list[Row]:
     spec = rules.specification(
         str(bars_file(n_bars)),
         np.array([[30.0, 70.0]]),
-        strategy=str(_STRATEGIES / "common_unit.yaml"),
+        strategy=str(rules.STRATEGIES / "common_unit.yaml"),
         start_ns=START_NS,
     )
     spec["cash"] = 100.0 * rules.CASH  # One unit a trade must never run out of cash.
@@ -121,7 +120,7 @@ def _all_features(n_bars: int, n_rounds: int) -> Row:
         "n_bars": n_bars,
         "cash": rules.CASH,
         "lot": 1.0,
-        "strategy": str(_STRATEGIES / "all_features.yaml"),
+        "strategy": str(rules.STRATEGIES / "all_features.yaml"),
         "everything": True,
     }
     with Worker(Path(sys.executable), "bench.own_single", spec) as platform:
