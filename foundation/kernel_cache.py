@@ -11,20 +11,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import re
-import runpy
-import shutil
 import sys
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from foundation.home import CHECKOUT, data_home
 
-_IMPORT = re.compile(
-    rb"^[ \t]*(?:from[ \t]+(trading[\w.]*)[ \t]+import[ \t]+(.+)|import[ \t]+(trading[\w.]*))",
-    re.MULTILINE,
-)
+# With a literal beginning, which makes the search ten times as fast.
+_FROM = re.compile(rb"from (trading[\w.]*) import (.+)")
+_IMPORT = re.compile(rb"import (trading[\w.]*)()")
+# What a file shows that defines a kernel: numba's decorator, or ours in `trading.compiling`.
+_MARKS = (b"njit", b"@kernel", b"@inner_kernel", b"kernel(")
 _N_CACHES_KEPT = 3
 
 
@@ -70,7 +68,7 @@ def kernel_hash(checkout: Path = CHECKOUT) -> str:
         The folder that holds the package ``trading``.
     """
     digest = hashlib.sha256()
-    for part in (sys.version, version("numba"), version("llvmlite"), _cpu()):
+    for part in (sys.version, _version("numba"), _version("llvmlite"), _cpu()):
         digest.update(part.encode() + b"\0")
     for name, source in sorted(_kernel_sources(checkout).items()):
         digest.update(f"{name}\0{len(source)}\0".encode() + source)
@@ -85,6 +83,8 @@ def remove_stale_kernels(home: Path) -> int:
     int
         How many were deleted. The folder in use is always kept.
     """
+    import shutil
+
     in_use = kernel_hash()
     folders = [path for path in (Path(home) / "kernels").glob("*") if path.is_dir()]
     folders.sort(key=lambda path: (path.name == in_use, path.stat().st_mtime), reverse=True)
@@ -94,7 +94,7 @@ def remove_stale_kernels(home: Path) -> int:
 
 
 def _kernel_sources(checkout: Path) -> dict[str, bytes]:
-    """Return the files of `trading` that define kernels, and what these import.
+    """Return the files of `trading` that have to do with kernels, and what these import.
 
     A module without a kernel counts when a kernel's module imports it: numba
     freezes its constants into the machine code. The others (the document's
@@ -104,15 +104,15 @@ def _kernel_sources(checkout: Path) -> dict[str, bytes]:
         path.relative_to(checkout).as_posix(): path.read_bytes()
         for path in (checkout / "trading").rglob("*.py")
     }
-    pending = [name for name, source in sources.items() if b"njit" in source]
+    pending = [name for name, source in sources.items() if any(mark in source for mark in _MARKS)]
     needed: set[str] = set()
     while pending:
         name = pending.pop()
         if name in needed:
             continue
         needed.add(name)
-        for parent, names, module in _IMPORT.findall(sources[name]):
-            pending += _files_of((parent or module).decode(), names.decode(), sources)
+        for module, names in _FROM.findall(sources[name]) + _IMPORT.findall(sources[name]):
+            pending += _files_of(module.decode(), names.decode(), sources)
     return {name: sources[name] for name in needed}
 
 
@@ -127,12 +127,25 @@ def _files_of(module: str, names: str, sources: dict[str, bytes]) -> list[str]:
     return [name for name in sources if name.startswith(f"{path}/")]
 
 
+def _version(package: str) -> str:
+    """Return the name of an installed package's metadata, which has its version.
+
+    Looked up without importing the package, and without `importlib.metadata`,
+    whose import alone takes longer than all else here.
+    """
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise RuntimeError(f"{package} is not installed; run `make setup`")
+    found = sorted(Path(spec.origin).parent.parent.glob(f"{package}-*.dist-info"))
+    return " ".join(path.name for path in found)
+
+
 def _cpu() -> str:
     """Name the CPU and its instructions, which numba compiles for."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
-        return f"{platform.machine()} {platform.processor()}"
+        return " ".join(os.uname()[3:])
     first = text.split("\n\n", 1)[0]
     wanted = ("model name", "flags", "Features", "CPU part")
     return "\n".join(line for line in first.splitlines() if line.startswith(wanted))
@@ -142,6 +155,8 @@ def main() -> None:
     """Compile all kernels into the folder that fits the sources; set-up runs this."""
     use_kernel_cache(data_home())
     remove_stale_kernels(data_home())
+    import runpy
+
     runpy.run_module("trading.warm", run_name="__main__")
 
 

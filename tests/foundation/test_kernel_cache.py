@@ -11,14 +11,15 @@ from foundation.kernel_cache import kernel_hash, remove_stale_kernels, use_kerne
 SOURCES = {
     "trading/__init__.py": ['"""The core."""'],
     "trading/fills.py": [
-        "from numba import njit",
+        "from trading.compiling import kernel",
         "from trading.orders import FILLED",
-        "@njit",
+        "@kernel",
         "def fill_nb(): return FILLED",
     ],
+    "trading/compiling.py": ["from numba import njit", "kernel = njit(cache=True)"],
     "trading/orders.py": ["from trading.codes import BASE", "FILLED = BASE + 2"],
     "trading/codes.py": ["BASE = 1"],
-    "trading/document.py": ["from trading.fills import fill_nb", "TITLE = 'a strategy'"],
+    "trading/document.py": ["from trading.codes import BASE", "TITLE = 'a strategy'"],
     "trading/indicators/__init__.py": [],
     "trading/indicators/ops.py": ["OP_RSI = 1"],
     "trading/indicators/trend.py": [
@@ -41,7 +42,13 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "edited",
-    ["trading/fills.py", "trading/orders.py", "trading/codes.py", "trading/indicators/ops.py"],
+    [
+        "trading/fills.py",
+        "trading/compiling.py",
+        "trading/orders.py",
+        "trading/codes.py",
+        "trading/indicators/ops.py",
+    ],
 )
 def test_editing_a_kernel_or_a_constant_that_it_uses_changes_the_hash(
     checkout: Path, edited: str
@@ -70,6 +77,28 @@ def test_moving_code_between_files_changes_the_hash(checkout: Path) -> None:
     before = kernel_hash(checkout)
     (checkout / "trading/fills.py").rename(checkout / "trading/filling.py")
     assert kernel_hash(checkout) != before
+
+
+def test_every_kernel_that_there_is_counts() -> None:
+    program = """
+import importlib, pkgutil, sys
+from pathlib import Path
+from foundation.home import data_home
+from foundation.kernel_cache import _kernel_sources, CHECKOUT, use_kernel_cache
+use_kernel_cache(data_home())
+import trading
+from numba.core.dispatcher import Dispatcher
+names = [m.name for m in pkgutil.walk_packages(trading.__path__, "trading.") if m.name != "trading.warm"]
+modules = [importlib.import_module(name) for name in names]
+kernels = [k for m in modules for k in vars(m).values() if isinstance(k, Dispatcher)]
+files = {Path(k.py_func.__code__.co_filename).relative_to(CHECKOUT).as_posix() for k in kernels}
+assert len(kernels) > 100, len(kernels)
+assert files <= set(_kernel_sources(CHECKOUT)), files - set(_kernel_sources(CHECKOUT))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_hash_is_the_same_in_another_process() -> None:
