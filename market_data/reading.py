@@ -11,6 +11,7 @@ import csv
 import difflib
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,10 +134,14 @@ def read_raw(path: Path, symbol: str = "") -> RawBars:
     )
     if read.table.num_rows == 0:
         raise DataError("the file has no bars")
-    names = _meanings(read.table.column_names)
     rows = np.arange(read.table.num_rows)
-    read, rows, symbol = _one_symbol(read, rows, names.get("symbol"), symbol)
-    return _raw_bars(read, rows, names, symbol)
+    try:
+        names = _meanings(read.table.column_names)
+        read, rows, symbol = _one_symbol(read, rows, names.get("symbol"), symbol)
+        return _raw_bars(read, rows, names, symbol)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        # A damaged file can hold values that no column of its type can have.
+        raise DataError(f"damaged values: {str(error).splitlines()[0]}") from error
 
 
 def _read_parquet(content: bytes) -> _Table:
@@ -156,7 +161,7 @@ def _read_text(path: Path, content: bytes) -> _Table:
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"cannot be uncompressed, damaged or cut off: {error}") from error
     text = text.removeprefix(b"\xef\xbb\xbf")
-    header = text.split(b"\n", 1)[0].rstrip(b"\r")
+    header = re.split(rb"\r\n|\n|\r", text, maxsplit=1)[0]
     try:
         names = header.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -196,8 +201,20 @@ def _bad_line(
     error: Exception,
 ) -> str:
     """Say which line can't be read; only reached when one can't."""
+    try:
+        found = _find_bad_line(text, delimiter, columns, meanings)
+    except csv.Error as problem:
+        return f"the text can't be split into fields: {problem}"
+    return found or str(error).splitlines()[0]
+
+
+def _find_bad_line(
+    text: bytes, delimiter: str, columns: list[str], meanings: dict[str, str]
+) -> str:
     numbers = {columns.index(column): name for name, column in meanings.items() if name in _NUMBERS}
-    reader = csv.reader(io.StringIO(text.decode("utf-8", "replace")), delimiter=delimiter)
+    reader = csv.reader(
+        io.StringIO(text.decode("utf-8", "replace"), newline=""), delimiter=delimiter
+    )
     next(reader, None)
     for fields in _with_content(reader):
         if len(fields) != len(columns):
@@ -211,7 +228,7 @@ def _bad_line(
         for i, name in numbers.items():
             if not _is_number(fields[i]):
                 return f"line {reader.line_num}: {name} is {fields[i]!r}, which is no number"
-    return str(error).splitlines()[0]
+    return ""
 
 
 def _with_content(reader: Iterator[list[str]]) -> Iterator[list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -90,6 +91,8 @@ def parse_times(columns: list[pa.ChunkedArray], place: Place) -> FileTimes:
         return FileTimes(_timestamp_ns(column.cast(pa.timestamp("ns"))), aware=False)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return _parse_numbers(np.asarray(column.to_numpy()), place)
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise DataError(f"times have the type {kind}, which is none of a time")
     return _parse_text(column.cast(pa.string()), place)
 
 
@@ -150,7 +153,10 @@ def _parse_digits(column: pa.ChunkedArray, place: Place) -> FileTimes:
         raise DataError(_unparsed(column, place)) from error
 
 
-def _parse_numbers(numbers: NDArray[np.generic], place: Place) -> FileTimes:
+def _parse_numbers(numbers: NDArray[Any], place: Place) -> FileTimes:
+    wrong = ~np.isfinite(numbers)
+    if bool(wrong.any()):
+        raise DataError(f"{place(int(np.argmax(wrong)))} has no time")
     values = np.asarray(numbers, np.int64)
     if bool(np.all((values >= 19_000_101) & (values <= 21_991_231))):
         return FileTimes(_dates_from_digits(values, place), aware=False)
