@@ -11,29 +11,42 @@ from __future__ import annotations
 
 import numpy as np
 
-from trading.compiling import kernel
+from trading.compiling import inner_kernel
 from trading.dtypes import (
     BRACKET_CLOSED,
     ENTRY,
+    EVEN_AT_SHARE,
+    EVEN_OFFSET_SHARE,
     EXIT,
+    FIRST_TARGET_SHARE,
     FREE,
     GTC,
     LIMIT,
     PROFIT_TARGET,
     STOP,
     STOP_LOSS,
+    STOP_SHARE,
+    TRAIL_SHARE,
 )
 from trading.orders import CANCEL, end_order_nb, submit_order_nb
 from trading.sizing import floor_lots_nb, round_price_nb
 
 
-@kernel
+@inner_kernel
 def slots_per_bracket_nb(policy):
     """Count the order slots of one bracket: rungs, stop, targets, market exit."""
     return policy.n_rungs + policy.n_targets + 2
 
 
-@kernel
+@inner_kernel
+def distance_from_nb(policy, bit, distance, average):
+    """Turn a frozen distance into currency; some are shares of the average entry."""
+    if (policy.distance_shares >> bit) & 1:
+        return distance * average
+    return distance
+
+
+@inner_kernel
 def stop_level_nb(policy, bracket):
     """Compute the tightest of stop loss, break-even stop and trailing stop.
 
@@ -48,16 +61,20 @@ def stop_level_nb(policy, bracket):
     level = np.nan
     trailed = 0
     if not np.isnan(bracket.stop_distance):
-        level = average - side * bracket.stop_distance
+        level = average - side * distance_from_nb(
+            policy, STOP_SHARE, bracket.stop_distance, average
+        )
     if bracket.break_even_done == 1:
-        even = average + side * bracket.break_even_offset
+        even = average + side * distance_from_nb(
+            policy, EVEN_OFFSET_SHARE, bracket.break_even_offset, average
+        )
         if np.isnan(level) or side * (even - level) > 0.0:
             level = even
     if not np.isnan(bracket.trail_distance):
         best = bracket.extreme
         if side * (average - best) > 0.0:
             best = average
-        trail = best - side * bracket.trail_distance
+        trail = best - side * distance_from_nb(policy, TRAIL_SHARE, bracket.trail_distance, average)
         if np.isnan(level) or side * (trail - level) > 0.0:
             level = trail
             trailed = 1
@@ -66,7 +83,7 @@ def stop_level_nb(policy, bracket):
     return level, trailed
 
 
-@kernel
+@inner_kernel
 def place_stop_nb(policy, header, brackets, orders, i_bracket, now):
     """Place the bracket's stop for all that it holds, or replace it."""
     bracket = brackets[i_bracket]
@@ -77,9 +94,7 @@ def place_stop_nb(policy, header, brackets, orders, i_bracket, now):
         return
     order = orders[i_bracket * slots_per_bracket_nb(policy) + policy.n_rungs]
     if order.state == FREE:
-        submit_order_nb(
-            header, order, STOP_LOSS, STOP, -bracket.side, bracket.held_lots, now, GTC
-        )
+        submit_order_nb(header, order, STOP_LOSS, STOP, -bracket.side, bracket.held_lots, now, GTC)
         order.stop_price = level
         order.trailed = trailed
         return
@@ -94,7 +109,7 @@ def place_stop_nb(policy, header, brackets, orders, i_bracket, now):
     order.leaves_lots = bracket.held_lots
 
 
-@kernel
+@inner_kernel
 def place_targets_nb(policy, header, brackets, orders, constants, i_bracket, now):
     """Place the profit targets for all that was entered, or replace them.
 
@@ -112,16 +127,17 @@ def place_targets_nb(policy, header, brackets, orders, constants, i_bracket, now
             lots = left
         lots = min(lots, left)
         left -= lots
-        price = bracket.average_entry + bracket.side * order.distance
+        distance = distance_from_nb(
+            policy, FIRST_TARGET_SHARE + k, order.distance, bracket.average_entry
+        )
+        price = bracket.average_entry + bracket.side * distance
         price = round_price_nb(price, policy.tick, -bracket.side)
         if order.state == FREE:
             if lots == 0:
                 continue
-            distance = order.distance
-            submit_order_nb(
-                header, order, PROFIT_TARGET, LIMIT, -bracket.side, lots, now, GTC
-            )
-            order.distance = distance
+            frozen = order.distance
+            submit_order_nb(header, order, PROFIT_TARGET, LIMIT, -bracket.side, lots, now, GTC)
+            order.distance = frozen
             order.limit_price = price
             continue
         if order.limit_price != price or order.leaves_lots != lots:
@@ -131,7 +147,7 @@ def place_targets_nb(policy, header, brackets, orders, constants, i_bracket, now
         order.leaves_lots = lots
 
 
-@kernel
+@inner_kernel
 def cancel_rungs_nb(policy, orders, logs, i_bracket, reason, now):
     """Cancel the bracket's entries that are not filled."""
     per_bracket = slots_per_bracket_nb(policy)
@@ -141,7 +157,7 @@ def cancel_rungs_nb(policy, orders, logs, i_bracket, reason, now):
             end_order_nb(logs, orders, i_order, per_bracket, CANCEL, reason, now)
 
 
-@kernel
+@inner_kernel
 def has_working_rung_nb(policy, orders, i_bracket):
     """Tell whether an entry of the bracket still works."""
     first = i_bracket * slots_per_bracket_nb(policy)
@@ -151,7 +167,7 @@ def has_working_rung_nb(policy, orders, i_bracket):
     return False
 
 
-@kernel
+@inner_kernel
 def free_bracket_if_done_nb(policy, brackets, orders, logs, i_bracket, now):
     """Cancel the exits of a bracket that holds nothing and free it."""
     bracket = brackets[i_bracket]
@@ -169,7 +185,7 @@ def free_bracket_if_done_nb(policy, brackets, orders, logs, i_bracket, now):
     bracket.average_entry = np.nan
 
 
-@kernel
+@inner_kernel
 def reduce_exits_nb(policy, brackets, orders, logs, i_bracket, i_filled, now):
     """Cut the bracket's other exits to what it still holds after an exit fill.
 
@@ -205,7 +221,7 @@ def reduce_exits_nb(policy, brackets, orders, logs, i_bracket, i_filled, now):
             end_order_nb(logs, orders, i_order, per_bracket, CANCEL, BRACKET_CLOSED, now)
 
 
-@kernel
+@inner_kernel
 def move_stop_nb(policy, header, brackets, orders, i_bracket, price, now):
     """Let a price reached after the entry move the trailing and break-even stops."""
     bracket = brackets[i_bracket]
@@ -217,14 +233,15 @@ def move_stop_nb(policy, header, brackets, orders, i_bracket, price, now):
         return
     bracket.extreme = price
     if bracket.break_even_done == 0 and not np.isnan(bracket.break_even_at):
-        if side * (price - bracket.average_entry) >= bracket.break_even_at:
+        at = distance_from_nb(policy, EVEN_AT_SHARE, bracket.break_even_at, bracket.average_entry)
+        if side * (price - bracket.average_entry) >= at:
             bracket.break_even_done = 1
             moved = True
     if moved:
         place_stop_nb(policy, header, brackets, orders, i_bracket, now)
 
 
-@kernel
+@inner_kernel
 def open_bracket_nb(
     policy, header, brackets, orders, constants, side, lots, price, limit, step, now
 ):
@@ -279,7 +296,7 @@ def open_bracket_nb(
     return i_bracket
 
 
-@kernel
+@inner_kernel
 def request_exit_nb(policy, header, brackets, orders, i_bracket, reason, now):
     """Ask for a market exit of all that the bracket holds."""
     bracket = brackets[i_bracket]

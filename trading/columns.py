@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trading.compiling import kernel
+from trading.compiling import inner_kernel, kernel
 from trading.dtypes import FALSE, TRUE, UNKNOWN
 from trading.formulas import (
     ADD,
@@ -63,10 +63,23 @@ NODE = np.dtype(
     EXTERNAL,  # matrix -> matrix, computed outside by the long tail's function
 ) = range(17)
 
+FLAG_INPUTS = (LOGIC, WITHIN, BARS_SINCE, COUNT, SETUP)
+FLAG_OUTPUTS = (
+    COMPARE,
+    COMPARE_LITERAL,
+    LOGIC,
+    CONSTANT_FLAG,
+    CROSS,
+    CROSS_LITERAL,
+    RUN,
+    WITHIN,
+    SETUP,
+)
+
 ABOVE, BELOW = 0, 1
 
 
-@kernel
+@inner_kernel
 def compare_rows_nb(op, x, y, out, start, stop):
     """Compare two columns in three-valued logic."""
     for i in range(start, stop):
@@ -88,7 +101,7 @@ def compare_rows_nb(op, x, y, out, start, stop):
         out[i] = 2 * np.int8(true) + np.int8(unknown)
 
 
-@kernel
+@inner_kernel
 def compare_literal_nb(op, x, b, out, start, stop):
     """Compare a column with a number in three-valued logic."""
     if op == LESS:
@@ -111,7 +124,7 @@ def compare_literal_nb(op, x, b, out, start, stop):
             out[i] = 2 * np.int8((x[i] < b) | (x[i] > b)) + np.int8(x[i] != x[i])
 
 
-@kernel
+@inner_kernel
 def arithmetic_rows_nb(op, x, y, out, start, stop):
     """Apply arithmetic to two columns, as `formulas.arithmetic_nb` to two numbers."""
     if op == ADD:
@@ -128,7 +141,7 @@ def arithmetic_rows_nb(op, x, y, out, start, stop):
             out[i] = arithmetic_nb(op, x[i], y[i])
 
 
-@kernel
+@inner_kernel
 def logic_rows_nb(op, x, y, out, start, stop):
     """Combine two columns of conditions; NOT looks at the first only."""
     if op == AND:
@@ -142,7 +155,7 @@ def logic_rows_nb(op, x, y, out, start, stop):
             out[i] = np.int8(2) - x[i]
 
 
-@kernel
+@inner_kernel
 def cross_step_nb(state, direction, a, b):
     """Tell whether a crosses b: beyond it now, and not beyond it one bar before.
 
@@ -161,7 +174,7 @@ def cross_step_nb(state, direction, a, b):
     return result
 
 
-@kernel
+@inner_kernel
 def run_step_nb(state, direction, length, x):
     """Tell whether x rose (ABOVE) or fell on each of the last `length` bars.
 
@@ -186,7 +199,7 @@ def run_step_nb(state, direction, length, x):
     return UNKNOWN
 
 
-@kernel
+@inner_kernel
 def within_step_nb(state, length, c):
     """Tell whether c was true at any of the last `length` bars, this one included.
 
@@ -206,7 +219,7 @@ def within_step_nb(state, length, c):
     return FALSE
 
 
-@kernel
+@inner_kernel
 def bars_since_step_nb(state, c):
     """Count the bars since c was true: 0 now, NaN before the first time.
 
@@ -221,7 +234,7 @@ def bars_since_step_nb(state, c):
     return state[0] - 1.0
 
 
-@kernel
+@inner_kernel
 def count_step_nb(state, length, c):
     """Count the bars among the last `length` at which c was true.
 
@@ -248,7 +261,7 @@ def count_step_nb(state, length, c):
     return state[2]
 
 
-@kernel
+@inner_kernel
 def setup_step_nb(state, withins, inputs, flags, i):
     """Follow a staged setup; tell whether its trigger may count at this bar.
 
@@ -273,7 +286,7 @@ def setup_step_nb(state, withins, inputs, flags, i):
     return armed
 
 
-@kernel
+@inner_kernel
 def run_node_nb(node, inputs, params, state, matrix, flags, start, stop):
     """Compute one node over the bars start to stop.
 
@@ -290,9 +303,7 @@ def run_node_nb(node, inputs, params, state, matrix, flags, start, stop):
     if kind == INDICATOR:
         run_indicator_nb(node.op, state, params, matrix, inputs, out, start, stop)
     elif kind == ARITHMETIC:
-        arithmetic_rows_nb(
-            node.op, matrix[inputs[0]], matrix[inputs[1]], matrix[out], start, stop
-        )
+        arithmetic_rows_nb(node.op, matrix[inputs[0]], matrix[inputs[1]], matrix[out], start, stop)
     elif kind == ARITHMETIC_LITERAL:
         for i in range(start, stop):
             matrix[out, i] = arithmetic_nb(node.op, matrix[inputs[0], i], params[0])
@@ -303,9 +314,7 @@ def run_node_nb(node, inputs, params, state, matrix, flags, start, stop):
         for i in range(start, stop):
             matrix[out, i] = abs(matrix[inputs[0], i])
     elif kind == COMPARE:
-        compare_rows_nb(
-            node.op, matrix[inputs[0]], matrix[inputs[1]], flags[out], start, stop
-        )
+        compare_rows_nb(node.op, matrix[inputs[0]], matrix[inputs[1]], flags[out], start, stop)
     elif kind == COMPARE_LITERAL:
         compare_literal_nb(node.op, matrix[inputs[0]], params[0], flags[out], start, stop)
     elif kind == LOGIC:
@@ -464,3 +473,37 @@ def aggregate_nb(state, codes, source, bars, index):
             n += 1
         index[i] = n - 1
     return n
+
+
+@inner_kernel
+def step_above_nb(
+    nodes, inputs, params, buffer, matrix, flags, state, bar, code, source, rows, first, last
+):
+    """Bring one base bar to a higher frame; compute its nodes when a bar completes.
+
+    Parameters
+    ----------
+    bar : float64 array, shape (n_leaves, 1)
+        The open higher bar; it is copied to the frame's rows once complete.
+    source : float64 array, shape (n_leaves, 1)
+        The base bar's leaves, adjusted.
+    rows : int
+        First row of the frame in the matrix.
+    first, last : int
+        The frame's nodes.
+
+    Returns
+    -------
+    bool
+        Whether any higher bar completed.
+    """
+    completed = False
+    if begin_bar_nb(state, code):
+        matrix[rows : rows + bar.shape[0]] = bar
+        run_nodes_nb(nodes, inputs, params, buffer, matrix, flags, first, last, 0, 1)
+        completed = True
+    if add_bar_nb(state, code, bar, 0, source, 0):
+        matrix[rows : rows + bar.shape[0]] = bar
+        run_nodes_nb(nodes, inputs, params, buffer, matrix, flags, first, last, 0, 1)
+        completed = True
+    return completed

@@ -14,21 +14,26 @@ from trading.brackets import (
     reduce_exits_nb,
     slots_per_bracket_nb,
 )
-from trading.compiling import kernel
+from trading.compiling import inner_kernel
 from trading.dtypes import (
     BRACKET_CLOSED,
     DIVIDEND_EVENT,
     ENTRY,
+    EVEN_AT_SHARE,
+    EVEN_OFFSET_SHARE,
+    FIRST_TARGET_SHARE,
     FREE,
     SIZE_ROUNDS_TO_ZERO,
     SPLIT_FRACTION_EVENT,
+    STOP_SHARE,
+    TRAIL_SHARE,
 )
 from trading.orders import CANCEL, end_order_nb
 from trading.portfolio import book_cash_nb, close_trade_nb
 from trading.sizing import floor_lots_nb
 
 
-@kernel
+@inner_kernel
 def pay_dividend_nb(policy, header, logs, dividend, ts):
     """Pay a dividend on the shares held, or charge it to a short."""
     if header.lots == 0 or dividend == 0.0:
@@ -38,7 +43,7 @@ def pay_dividend_nb(policy, header, logs, dividend, ts):
     book_cash_nb(header, logs, DIVIDEND_EVENT, amount, header.lots, dividend, ts)
 
 
-@kernel
+@inner_kernel
 def split_order_nb(order, ratio):
     """Rescale a working order's quantity and prices."""
     order.leaves_lots = floor_lots_nb(order.leaves_lots * ratio)
@@ -46,11 +51,10 @@ def split_order_nb(order, ratio):
     order.lots = order.leaves_lots + order.filled_lots
     order.limit_price /= ratio
     order.stop_price /= ratio
-    order.distance /= ratio
     order.n_replaced += 1
 
 
-@kernel
+@inner_kernel
 def split_nb(policy, state, logs, ratio, ts):
     """Rescale the sleeve for a split of `ratio` new shares for one old share."""
     header = state.header[0]
@@ -60,19 +64,23 @@ def split_nb(policy, state, logs, ratio, ts):
     for b in range(state.brackets.shape[0]):
         bracket = state.brackets[b]
         first = b * per_bracket
-        for k in range(policy.n_rungs + 1, per_bracket - 1):
-            # A free target slot keeps the distance for its first placement.
-            if state.orders[first + k].state == FREE:
-                state.orders[first + k].distance /= ratio
+        for k in range(policy.n_targets):
+            # Free target slots, too, keep the distance for their first placement.
+            if not (policy.distance_shares >> (FIRST_TARGET_SHARE + k)) & 1:
+                state.orders[first + policy.n_rungs + 1 + k].distance /= ratio
         if bracket.side == 0:
             continue
         bracket.held_lots = floor_lots_nb(bracket.held_lots * ratio)
         bracket.entered_lots = floor_lots_nb(bracket.entered_lots * ratio)
         bracket.average_entry /= ratio
-        bracket.stop_distance /= ratio
-        bracket.trail_distance /= ratio
-        bracket.break_even_at /= ratio
-        bracket.break_even_offset /= ratio
+        if not (policy.distance_shares >> STOP_SHARE) & 1:
+            bracket.stop_distance /= ratio
+        if not (policy.distance_shares >> TRAIL_SHARE) & 1:
+            bracket.trail_distance /= ratio
+        if not (policy.distance_shares >> EVEN_AT_SHARE) & 1:
+            bracket.break_even_at /= ratio
+        if not (policy.distance_shares >> EVEN_OFFSET_SHARE) & 1:
+            bracket.break_even_offset /= ratio
         bracket.extreme /= ratio
         after += bracket.side * bracket.held_lots
         for i_order in range(first, first + per_bracket):
@@ -85,9 +93,7 @@ def split_nb(policy, state, logs, ratio, ts):
                     logs, state.orders, i_order, per_bracket, CANCEL, SIZE_ROUNDS_TO_ZERO, ts
                 )
             elif order.leaves_lots == 0:
-                end_order_nb(
-                    logs, state.orders, i_order, per_bracket, CANCEL, BRACKET_CLOSED, ts
-                )
+                end_order_nb(logs, state.orders, i_order, per_bracket, CANCEL, BRACKET_CLOSED, ts)
         reduce_exits_nb(policy, state.brackets, state.orders, logs, b, -1, ts)
         free_bracket_if_done_nb(policy, state.brackets, state.orders, logs, b, ts)
     if before == 0:
@@ -108,7 +114,7 @@ def split_nb(policy, state, logs, ratio, ts):
         close_trade_nb(policy, header, logs, ts, BRACKET_CLOSED)
 
 
-@kernel
+@inner_kernel
 def apply_actions_nb(plan, state, feed, logs, i):
     """Apply the corporate actions whose ex-date begins with the current bar."""
     policy = plan.policy[0]

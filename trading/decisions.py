@@ -10,13 +10,14 @@ import numpy as np
 
 from trading.brackets import (
     cancel_rungs_nb,
+    distance_from_nb,
     free_bracket_if_done_nb,
     has_working_rung_nb,
     open_bracket_nb,
     request_exit_nb,
     slots_per_bracket_nb,
 )
-from trading.compiling import kernel
+from trading.compiling import inner_kernel
 from trading.dtypes import (
     BY_RISK_FRACTION,
     CONDITION_FALSE,
@@ -58,7 +59,9 @@ from trading.dtypes import (
     SESSION_CLOSING,
     SIZE_ROUNDS_TO_ZERO,
     STOP_LIMIT,
+    STOP_SHARE,
     TIME_STOP,
+    TRAIL_SHARE,
     TRUE,
     UNKNOWN,
     WARMING_UP,
@@ -72,7 +75,7 @@ from trading.sizing import round_price_nb, size_lots_nb
 FLATTEN_BIT, HALTED_BIT, OUTSIDE_BIT = 4, 8, 16
 
 
-@kernel
+@inner_kernel
 def direction_nb(state):
     """Return the side that the sleeve holds, or else is entering; 0 when idle."""
     if state.header[0].lots != 0:
@@ -83,7 +86,7 @@ def direction_nb(state):
     return 0
 
 
-@kernel
+@inner_kernel
 def is_exiting_nb(policy, state):
     """Tell whether a market exit still works."""
     per_bracket = slots_per_bracket_nb(policy)
@@ -93,7 +96,7 @@ def is_exiting_nb(policy, state):
     return False
 
 
-@kernel
+@inner_kernel
 def has_working_entry_nb(policy, state):
     """Tell whether any entry still works."""
     for b in range(state.brackets.shape[0]):
@@ -102,7 +105,7 @@ def has_working_entry_nb(policy, state):
     return False
 
 
-@kernel
+@inner_kernel
 def count_brackets_nb(state):
     """Count the brackets in use."""
     n = 0
@@ -112,7 +115,7 @@ def count_brackets_nb(state):
     return n
 
 
-@kernel
+@inner_kernel
 def exit_all_nb(plan, state, logs, reason, now):
     """Cancel working entries and ask for a market exit of all that is held."""
     policy = plan.policy[0]
@@ -126,7 +129,7 @@ def exit_all_nb(plan, state, logs, reason, now):
             request_exit_nb(policy, header, state.brackets, state.orders, b, reason, now)
 
 
-@kernel
+@inner_kernel
 def update_limits_nb(policy, header, equity):
     """Stop the sleeve on drawdown, block its session on daily loss (rule 14)."""
     if policy.max_drawdown > 0.0 and header.stopped == 0:
@@ -138,7 +141,7 @@ def update_limits_nb(policy, header, equity):
             header.blocked_session = header.session
 
 
-@kernel
+@inner_kernel
 def exit_reason_at_close_nb(plan, state, feed, i, direction, stack):
     """Decide whether to leave at this close, and why.
 
@@ -171,7 +174,7 @@ def exit_reason_at_close_nb(plan, state, feed, i, direction, stack):
     return NO_REASON, 0
 
 
-@kernel
+@inner_kernel
 def entry_blocked_nb(plan, state, reversing):
     """Tell why no entry is considered before looking at the conditions."""
     policy = plan.policy[0]
@@ -197,7 +200,7 @@ def entry_blocked_nb(plan, state, reversing):
     return IN_POSITION
 
 
-@kernel
+@inner_kernel
 def entry_side_nb(plan, state, feed, i, only_side, stack):
     """Ask the entry conditions.
 
@@ -229,7 +232,7 @@ def entry_side_nb(plan, state, feed, i, only_side, stack):
     return 0, CONDITION_FALSE
 
 
-@kernel
+@inner_kernel
 def distance_nb(formula, plan, header, feed, i, stack):
     """Evaluate a distance; NaN when the strategy has none, -1 when it is not positive."""
     if not has_formula_nb(plan, formula):
@@ -240,7 +243,7 @@ def distance_nb(formula, plan, header, feed, i, stack):
     return value
 
 
-@kernel
+@inner_kernel
 def enter_nb(plan, state, feed, i, side, equity, stack):
     """Size an entry and place its ladder.
 
@@ -288,9 +291,9 @@ def enter_nb(plan, state, feed, i, side, equity, stack):
         volatility = evaluate_nb(F_VOLATILITY, plan, header, feed, i, stack)
         if not volatility > 0.0:
             return DISTANCE_UNKNOWN
-    risk_distance = stop
+    risk_distance = distance_from_nb(policy, STOP_SHARE, stop, price)
     if policy.size_method == BY_RISK_FRACTION and np.isnan(stop):
-        risk_distance = trail
+        risk_distance = distance_from_nb(policy, TRAIL_SHARE, trail, price)
     lots = size_lots_nb(policy, equity, price, risk_distance, volatility)
     if lots <= 0:
         return SIZE_ROUNDS_TO_ZERO
@@ -316,7 +319,7 @@ def enter_nb(plan, state, feed, i, side, equity, stack):
     return NO_REASON
 
 
-@kernel
+@inner_kernel
 def decide_nb(plan, state, feed, logs, i, equity, stack):
     """Decide at the close of bar i.
 

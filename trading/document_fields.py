@@ -203,7 +203,11 @@ class ProfitTarget(_Part, frozen=True, forbid_unknown_fields=True):
     at: Annotated[Price, _about("Distance from the average entry.", "3 * atr")]
     close: Annotated[
         Constant,
-        _about("Share of the whole entered quantity; the last target takes the rest.", 0.5),
+        _about(
+            "Share of the whole entered quantity, floored to the lot; where the shares sum to 1 "
+            "the last target takes the rest, else the rest runs on.",
+            0.5,
+        ),
     ]
 
 
@@ -219,7 +223,10 @@ class BreakEven(_Part, frozen=True, forbid_unknown_fields=True):
 class Exit(_Part, frozen=True, forbid_unknown_fields=True):
     """Exits that work by themselves, beside the exit conditions."""
 
-    stop_loss: Annotated[Price | None, _about("Distance from the average entry.", "2 * atr")] = None
+    stop_loss: Annotated[
+        Price | None,
+        _about("Distance from the average entry; with % a share of it.", "2 * atr", "1%"),
+    ] = None
     profit_target: Annotated[
         tuple[ProfitTarget, ...] | float | str | None,
         _about(

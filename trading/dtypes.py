@@ -80,6 +80,9 @@ LOWER_EQUITY, HIGHER_EQUITY = 0, 1
 # What a bar's decision did.
 NO_ACTION, ENTER_LONG_ACTION, ENTER_SHORT_ACTION, EXIT_ACTION, REVERSE_ACTION = range(5)
 
+# Bits of `distance_shares`; targets follow.
+STOP_SHARE, TRAIL_SHARE, EVEN_AT_SHARE, EVEN_OFFSET_SHARE, FIRST_TARGET_SHARE = 0, 1, 2, 3, 4
+
 # Formulas of a strategy, by fixed place; profit targets follow FIRST_TARGET.
 (
     F_ENTER_LONG,
@@ -131,6 +134,7 @@ POLICY = np.dtype(
         ("time_stop_bars", "i8"),
         ("flat_at_session_close", "i8"),
         ("close_at_end", "i8"),
+        ("distance_shares", "i8"),  # Bits of the distances that are shares of the entry.
         ("max_participation", "f8"),  # 0: off.
         ("path_choice", "i8"),
         # Costs.
@@ -258,7 +262,10 @@ ORDER = np.dtype(
         ("triggered", "i8"),
         ("trailed", "i8"),  # The stop price came from the trailing stop.
         ("created_bar", "i8"),
-        ("created_ts", "i8"),  # Close of the deciding bar, or open of the bar that filled the entry.
+        (
+            "created_ts",
+            "i8",
+        ),  # Close of the deciding bar, or open of the bar that filled the entry.
         ("session", "i8"),  # First session in which it works; -1 before.
         ("commission", "f8"),
         ("n_replaced", "i8"),

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from trading.brackets import free_bracket_if_done_nb, slots_per_bracket_nb
-from trading.compiling import kernel
+from trading.brackets import free_bracket_if_done_nb, request_exit_nb, slots_per_bracket_nb
+from trading.compiling import inner_kernel, kernel
 from trading.corporate_actions import apply_actions_nb
 from trading.decisions import (
+    HALTED_BIT,
     decide_nb,
     direction_nb,
     entry_blocked_nb,
-    HALTED_BIT,
 )
 from trading.dtypes import (
     CANCEL_AFTER_BARS,
@@ -39,8 +39,7 @@ from trading.dtypes import (
     UNKNOWN,
     WARMING_UP,
 )
-from trading.fills import fill_market_orders_nb, is_market_nb, match_bar_nb, NO_LIMIT_ON_VOLUME
-from trading.brackets import request_exit_nb
+from trading.fills import NO_LIMIT_ON_VOLUME, fill_market_orders_nb, is_market_nb, match_bar_nb
 from trading.formulas import has_formula_nb
 from trading.orders import EXPIRE, end_order_nb
 from trading.portfolio import mark_nb, roll_session_nb
@@ -49,7 +48,7 @@ SESSION_LAST_BIT = 2
 NEVER = 1 << 62
 
 
-@kernel
+@inner_kernel
 def has_order_nb(state):
     """Tell whether any order works."""
     for i_order in range(state.orders.shape[0]):
@@ -58,7 +57,7 @@ def has_order_nb(state):
     return False
 
 
-@kernel
+@inner_kernel
 def expire_day_orders_nb(plan, state, logs, session_ended, now):
     """Expire day orders whose session is over; note the session of new ones."""
     policy = plan.policy[0]
@@ -77,7 +76,7 @@ def expire_day_orders_nb(plan, state, logs, session_ended, now):
             )
 
 
-@kernel
+@inner_kernel
 def expire_by_bars_nb(plan, state, logs, now):
     """Cancel entries that have worked for their number of bars."""
     policy = plan.policy[0]
@@ -90,15 +89,13 @@ def expire_by_bars_nb(plan, state, logs, now):
         if order.state == FREE or order.role != ENTRY:
             continue
         if header.i_bar - order.created_bar >= policy.cancel_after_bars:
-            end_order_nb(
-                logs, state.orders, i_order, per_bracket, EXPIRE, CANCEL_AFTER_BARS, now
-            )
+            end_order_nb(logs, state.orders, i_order, per_bracket, EXPIRE, CANCEL_AFTER_BARS, now)
             free_bracket_if_done_nb(
                 policy, state.brackets, state.orders, logs, i_order // per_bracket, now
             )
 
 
-@kernel
+@inner_kernel
 def match_nb(plan, state, feed, logs, scratch, i):
     """Match the working orders with bar i, by its finer bars where there are any."""
     if feed.finer_start.shape[0] > 0:
@@ -111,19 +108,17 @@ def match_nb(plan, state, feed, logs, scratch, i):
     match_bar_nb(plan, state, logs, scratch, feed.matrix, i, feed.ts[i])
 
 
-@kernel
+@inner_kernel
 def fill_at_close_nb(plan, state, feed, logs, i):
     """Fill market orders at the close of the deciding bar."""
     policy = plan.policy[0]
     state.header[0].volume_left = NO_LIMIT_ON_VOLUME
     buy = feed.matrix[policy.buy_row + 3, i]
     sell = feed.matrix[policy.sell_row + 3, i]
-    fill_market_orders_nb(
-        plan, state, logs, buy, sell, feed.close_ts[i], feed.matrix[4, i]
-    )
+    fill_market_orders_nb(plan, state, logs, buy, sell, feed.close_ts[i], feed.matrix[4, i])
 
 
-@kernel
+@inner_kernel
 def leave_at_close_nb(plan, state, feed, logs, i, reason):
     """Leave all brackets at this bar's close."""
     policy = plan.policy[0]
@@ -178,7 +173,7 @@ def process_bar_nb(plan, state, feed, logs, scratch, record, i):
     set_wake_nb(plan, state, feed, logs)
 
 
-@kernel
+@inner_kernel
 def set_wake_nb(plan, state, feed, logs):
     """Note what a later bar must bring for the sleeve to look at it."""
     policy = plan.policy[0]
@@ -230,7 +225,7 @@ def set_wake_nb(plan, state, feed, logs):
     set_watch_nb(plan, state, bar, session)
 
 
-@kernel
+@inner_kernel
 def set_watch_nb(plan, state, bar, session):
     """Note which conditions the sleeve watches, and why it is idle else."""
     policy = plan.policy[0]
@@ -273,7 +268,7 @@ def set_watch_nb(plan, state, bar, session):
     header.wake_session = session
 
 
-@kernel
+@inner_kernel
 def watched_rows_nb(plan, header):
     """Return up to two flag rows to scan, and whether they are all that is watched."""
     a = 0
@@ -297,7 +292,7 @@ def watched_rows_nb(plan, header):
     return a, b, n <= 2
 
 
-@kernel
+@inner_kernel
 def note_idle_nb(plan, header, feed, record, start, stop):
     """Write the decision rows of bars that were passed over."""
     long_row = max(plan.conditions[F_ENTER_LONG], 0)
@@ -316,7 +311,7 @@ def note_idle_nb(plan, header, feed, record, start, stop):
         record.reasons[k] = WARMING_UP if unknown else CONDITION_FALSE
 
 
-@kernel
+@inner_kernel
 def pass_flat_nb(header, feed, record, a, b, i, end):
     """Pass over bars while nothing is held; return the first bar to look at."""
     first = feed.flags[a]
@@ -346,7 +341,7 @@ def pass_flat_nb(header, feed, record, a, b, i, end):
     return j
 
 
-@kernel
+@inner_kernel
 def pass_held_nb(policy, header, feed, record, a, b, i, end):
     """Pass over bars while a position is held and marked; return the first to look at."""
     first = feed.flags[a]
@@ -392,7 +387,7 @@ def pass_held_nb(policy, header, feed, record, a, b, i, end):
     return j
 
 
-@kernel
+@inner_kernel
 def pass_over_nb(plan, state, feed, logs, record, i, stop):
     """Pass over bars on which the sleeve neither trades nor decides anything.
 
@@ -435,7 +430,7 @@ def pass_over_nb(plan, state, feed, logs, record, i, stop):
     return i
 
 
-@kernel
+@inner_kernel
 def logs_are_full_nb(state, logs):
     """Tell whether the next bar might need more room in the logs than is left."""
     if logs.fills.shape[0] == 0:

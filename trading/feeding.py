@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from foundation.errors import DataError
 from trading import columns as c
 from trading.arrays import Feed
-from trading.bars import BarFlag, Bars
+from trading.bars import ACTION, Bars
 from trading.linker import Frame, Linker
 
 # Below this much work threads cost more than they bring.
@@ -105,7 +106,9 @@ def _fill_leaves(frame: Frame, bars: Bars, matrix: NDArray[np.float64]) -> None:
             matrix[row] = factors[0] if name == "price_factor" else factors[1]
 
 
-def _run_frame(frame: Frame, matrix: NDArray[np.float64], flags: NDArray[np.int8], threads: int) -> None:
+def _run_frame(
+    frame: Frame, matrix: NDArray[np.float64], flags: NDArray[np.int8], threads: int
+) -> None:
     """Compute a frame's nodes, level by level; nodes of one level on several threads."""
     nodes, inputs, params = frame.tables()
     buffer = np.zeros(frame.n_state)
@@ -125,7 +128,17 @@ def _run_frame(frame: Frame, matrix: NDArray[np.float64], flags: NDArray[np.int8
             if pool is not None and stop - start > 1:
                 jobs = [
                     pool.submit(
-                        c.run_nodes_nb, nodes, inputs, params, buffer, matrix, flags, n, n + 1, 0, n_bars
+                        c.run_nodes_nb,
+                        nodes,
+                        inputs,
+                        params,
+                        buffer,
+                        matrix,
+                        flags,
+                        n,
+                        n + 1,
+                        0,
+                        n_bars,
                     )
                     for n in range(start, stop)
                 ]
@@ -187,21 +200,49 @@ def build_feed(linker: Linker, bars: Bars, *, threads: int | None = None) -> Fee
     finer, finer_ts, finer_start = _finer(bars)
     if len(finer_start):
         low, high = _finer_range(low, high, finer, finer_start, bars)
+    return _feed(bars, matrix, flags, low, high, finer, finer_ts, finer_start)
+
+
+def _feed(
+    bars: Bars,
+    matrix: NDArray[np.float64],
+    flags: NDArray[np.int8],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    finer: NDArray[np.float64],
+    finer_ts: NDArray[np.int64],
+    finer_start: NDArray[np.int64],
+) -> Feed:
     return Feed(
         matrix,
         flags,
-        bars.ts,
-        bars.close_ts,
-        bars.session,
-        bars.flags.astype(np.int64, copy=False),
+        _own(bars.ts, np.int64),
+        _own(bars.close_ts, np.int64),
+        _own(bars.session, np.int64),
+        _own(bars.flags, np.int64),
         session_stops(bars.session),
-        np.ascontiguousarray(low),
-        np.ascontiguousarray(high),
-        bars.actions,
+        _own(low, np.float64),
+        _own(high, np.float64),
+        _own(bars.actions, ACTION),
         finer,
-        finer_ts,
-        finer_start,
+        _own(finer_ts, np.int64),
+        _own(finer_start, np.int64),
     )
+
+
+def empty_feed(linker: Linker, bars: Bars) -> Feed:
+    """Return the feed of bars with all linked columns unknown."""
+    matrix = np.full((linker.base.n_rows, bars.n_bars), np.nan)
+    matrix[:5] = bars.prices
+    flags = np.ones((linker.base.n_flags, bars.n_bars), np.int8)
+    flags[0] = 0
+    finer, finer_ts, finer_start = _finer(bars)
+    return _feed(bars, matrix, flags, matrix[2], matrix[1], finer, finer_ts, finer_start)
+
+
+def _own(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Return a contiguous, writable array: kernels are compiled for those alone."""
+    return np.require(array, dtype, ["C", "W"])
 
 
 def _run_above(
@@ -223,7 +264,7 @@ def _run_above(
     index = np.empty(bars.n_bars, np.int64)
     state = np.zeros(c.AGGREGATE_STATE)
     leaves = np.empty_like(source)
-    n_above = c.aggregate_nb(state, codes, source, leaves, index)
+    n_above = c.aggregate_nb(state, _own(codes, np.int64), source, leaves, index)
     above = np.empty((frame.n_rows, max(n_above, 1)))
     above[: len(leaves), :n_above] = leaves[:, :n_above]
     above_flags = np.zeros((frame.n_flags, max(n_above, 1)), np.int8)
@@ -291,8 +332,3 @@ def _finer_range(
         low[has] = np.minimum(low[has], np.minimum.reduceat(low_row, start[has]))
         high[has] = np.maximum(high[has], np.maximum.reduceat(high_row, start[has]))
     return low, high
-
-
-def has_halts(bars: Bars) -> bool:
-    """Tell whether any bar is marked as halted."""
-    return bool((bars.flags & int(BarFlag.HALTED)).any())

@@ -11,6 +11,7 @@ import numpy as np
 
 from trading.brackets import (
     cancel_rungs_nb,
+    distance_from_nb,
     free_bracket_if_done_nb,
     move_stop_nb,
     place_stop_nb,
@@ -18,11 +19,13 @@ from trading.brackets import (
     reduce_exits_nb,
     slots_per_bracket_nb,
 )
-from trading.compiling import kernel
+from trading.compiling import inner_kernel
 from trading.costs import commission_nb, slippage_nb
 from trading.dtypes import (
     BRACKET_CLOSED,
     ENTRY,
+    EVEN_AT_SHARE,
+    EVEN_OFFSET_SHARE,
     FREE,
     HIGHER_EQUITY,
     LIMIT,
@@ -35,6 +38,7 @@ from trading.dtypes import (
     STOP_LOSS,
     STOPPED_OUT,
     TARGET_REACHED,
+    TRAIL_SHARE,
     TRAILED_OUT,
 )
 from trading.orders import (
@@ -53,7 +57,7 @@ QUIET, ONE_EXIT, AMBIGUOUS = 0, 1, 2
 NO_LIMIT_ON_VOLUME = 1 << 62
 
 
-@kernel
+@inner_kernel
 def exit_reason_nb(order):
     """Name why an exit order closes the position."""
     if order.role == STOP_LOSS:
@@ -63,7 +67,7 @@ def exit_reason_nb(order):
     return order.reason
 
 
-@kernel
+@inner_kernel
 def fill_order_nb(plan, state, logs, i_order, market_price, lots, ts, volume):
     """Fill part or all of an order and bring its bracket up to date.
 
@@ -129,7 +133,7 @@ def fill_order_nb(plan, state, logs, i_order, market_price, lots, ts, volume):
         close_trade_nb(policy, header, logs, ts, reason)
 
 
-@kernel
+@inner_kernel
 def settle_order_nb(logs, orders, i_order, per_bracket, trigger, reason, ts):
     """Move a filled order on in its life, ending it when nothing is left."""
     if trigger == FILL_REST:
@@ -138,7 +142,7 @@ def settle_order_nb(logs, orders, i_order, per_bracket, trigger, reason, ts):
         orders[i_order].state = next_state_nb(orders[i_order].state, trigger)
 
 
-@kernel
+@inner_kernel
 def trigger_price_nb(order, now, end, touch):
     """Find the price at which an order meets a straight move from now to end.
 
@@ -175,13 +179,13 @@ def trigger_price_nb(order, now, end, touch):
     return np.nan
 
 
-@kernel
+@inner_kernel
 def is_market_nb(order):
     """Tell whether the order takes any price: a market order, or a triggered stop's rest."""
     return order.type == MARKET or (order.type == STOP and order.triggered == 1)
 
 
-@kernel
+@inner_kernel
 def may_fill_nb(header, order):
     """Tell whether an order may fill now; entries wait while the other side is held."""
     if order.state == FREE:
@@ -189,7 +193,7 @@ def may_fill_nb(header, order):
     return not (order.role == ENTRY and order.side * header.lots < 0)
 
 
-@kernel
+@inner_kernel
 def walk_nb(plan, state, logs, buy_from, buy_to, sell_from, sell_to, ts, volume):
     """Move the market in a straight line and fill what it reaches, in order of reach.
 
@@ -243,7 +247,7 @@ def walk_nb(plan, state, logs, buy_from, buy_to, sell_from, sell_to, ts, volume)
     settle_move_nb(plan, state, buy_to, sell_to, ts)
 
 
-@kernel
+@inner_kernel
 def settle_move_nb(plan, state, buy_price, sell_price, ts):
     """Note a price that was reached: trade extremes, trailing and break-even stops."""
     policy = plan.policy[0]
@@ -260,7 +264,7 @@ def settle_move_nb(plan, state, buy_price, sell_price, ts):
             move_stop_nb(policy, header, state.brackets, state.orders, b, price, ts)
 
 
-@kernel
+@inner_kernel
 def fill_market_orders_nb(plan, state, logs, buy_price, sell_price, ts, volume):
     """Fill market orders at one price, exits before entries."""
     policy = plan.policy[0]
@@ -294,7 +298,7 @@ def fill_market_orders_nb(plan, state, logs, buy_price, sell_price, ts, volume):
                 fill_order_nb(plan, state, logs, i_order, price, lots, ts, volume)
 
 
-@kernel
+@inner_kernel
 def lots_at_fill_nb(plan, state, rung, side, price):
     """Size a rung at its fill price, as all-in comparisons do."""
     policy = plan.policy[0]
@@ -305,7 +309,7 @@ def lots_at_fill_nb(plan, state, rung, side, price):
     return floor_lots_nb(plan.constants[rung] * lots)
 
 
-@kernel
+@inner_kernel
 def classify_bar_nb(plan, state, buy_low, buy_high, sell_low, sell_high):
     """Tell whether the path within the bar can matter, after its open.
 
@@ -343,7 +347,7 @@ def classify_bar_nb(plan, state, buy_low, buy_high, sell_low, sell_high):
         bracket = state.brackets[b]
         if bracket.side == 0 or bracket.held_lots == 0:
             continue
-        if moving_stop_reached_nb(bracket, buy_low, buy_high, sell_low, sell_high):
+        if moving_stop_reached_nb(policy, bracket, buy_low, buy_high, sell_low, sell_high):
             return AMBIGUOUS
     if reachable == 0:
         return QUIET
@@ -359,8 +363,8 @@ def classify_bar_nb(plan, state, buy_low, buy_high, sell_low, sell_high):
     return AMBIGUOUS
 
 
-@kernel
-def moving_stop_reached_nb(bracket, buy_low, buy_high, sell_low, sell_high):
+@inner_kernel
+def moving_stop_reached_nb(policy, bracket, buy_low, buy_high, sell_low, sell_high):
     """Tell whether a stop that moves within the bar could be reached within it."""
     side = bracket.side
     trails = not np.isnan(bracket.trail_distance)
@@ -375,15 +379,18 @@ def moving_stop_reached_nb(bracket, buy_low, buy_high, sell_low, sell_high):
         reference = best
         if side * (bracket.average_entry - best) > 0.0:
             reference = bracket.average_entry
-        if side * (worst - (reference - side * bracket.trail_distance)) <= 0.0:
+        trail = distance_from_nb(policy, TRAIL_SHARE, bracket.trail_distance, bracket.average_entry)
+        if side * (worst - (reference - side * trail)) <= 0.0:
             return True
-    if evens and side * (best - bracket.average_entry) >= bracket.break_even_at:
-        even = bracket.average_entry + side * bracket.break_even_offset
-        return side * (worst - even) <= 0.0
+    average = bracket.average_entry
+    at = distance_from_nb(policy, EVEN_AT_SHARE, bracket.break_even_at, average)
+    if evens and side * (best - average) >= at:
+        offset = distance_from_nb(policy, EVEN_OFFSET_SHARE, bracket.break_even_offset, average)
+        return side * (worst - (average + side * offset)) <= 0.0
     return False
 
 
-@kernel
+@inner_kernel
 def run_path_nb(plan, state, logs, prices, i, high_first, ts):
     """Run one path of a bar: open to one extreme, to the other, to the close."""
     policy = plan.policy[0]
@@ -409,13 +416,13 @@ def run_path_nb(plan, state, logs, prices, i, high_first, ts):
     )  # fmt: skip
 
 
-@kernel
+@inner_kernel
 def closing_equity_nb(policy, header, close):
     """Compute cash plus position at the close, quote currency."""
     return header.cash + header.lots * policy.lot * policy.multiplier * close
 
 
-@kernel
+@inner_kernel
 def save_nb(state, logs, scratch):
     """Copy the state so that a bar can be run again."""
     scratch.header[0] = state.header[0]
@@ -426,7 +433,7 @@ def save_nb(state, logs, scratch):
         scratch.orders[k] = state.orders[k]
 
 
-@kernel
+@inner_kernel
 def restore_nb(state, logs, scratch):
     """Go back to the saved state; log rows written since are written over."""
     state.header[0] = scratch.header[0]
@@ -437,7 +444,7 @@ def restore_nb(state, logs, scratch):
         state.orders[k] = scratch.orders[k]
 
 
-@kernel
+@inner_kernel
 def match_bar_nb(plan, state, logs, scratch, prices, i, ts):
     """Match the working orders with one bar (rules 3 to 6 and 9).
 

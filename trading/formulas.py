@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trading.compiling import kernel
+from trading.compiling import inner_kernel, kernel
 from trading.dtypes import FALSE, TRUE, UNKNOWN
 
 # Operand loads.
@@ -83,7 +83,7 @@ def arithmetic_nb(operation, a, b):
     return max(a, b)
 
 
-@kernel
+@inner_kernel
 def load_nb(operation, operand, plan, header, feed, i):
     """Push one operand: a literal, a column's value or a fact of the position."""
     if operation == LITERAL:
@@ -105,7 +105,7 @@ def load_nb(operation, operand, plan, header, feed, i):
     return change if header.lots > 0 else -change
 
 
-@kernel
+@inner_kernel
 def evaluate_nb(formula, plan, header, feed, i, stack):
     """Evaluate a formula at bar i.
 
@@ -143,13 +143,13 @@ def evaluate_nb(formula, plan, header, feed, i, stack):
     return stack[0]
 
 
-@kernel
+@inner_kernel
 def has_formula_nb(plan, formula):
     """Tell whether the strategy has the formula."""
     return plan.starts[formula + 1] > plan.starts[formula]
 
 
-@kernel
+@inner_kernel
 def condition_nb(which, plan, header, feed, i, stack):
     """Evaluate enter_long, exit_long, enter_short or exit_short at bar i.
 

@@ -229,6 +229,10 @@ class Linker:
             self.frames[timeframe] = frame
         return self.frames[timeframe]
 
+    def leaf(self, name: str) -> int:
+        """Return the base row of a time fact, the session or an adjustment factor."""
+        return self._leaf(self.base, name)
+
     # Numbers.
 
     def number(self, node: Node, values: Mapping[str, float], timeframe: str = "") -> Value:
@@ -255,7 +259,9 @@ class Linker:
             case Name(name=name):
                 return self._name(frame, name)
             case Unary(operand=x):
-                return self._arithmetic(frame, f.MULTIPLY, Literal(-1.0), self.number(x, values, timeframe))
+                return self._arithmetic(
+                    frame, f.MULTIPLY, Literal(-1.0), self.number(x, values, timeframe)
+                )
             case Binary(operator=operator, left=a, right=b):
                 return self._arithmetic(
                     frame,
@@ -379,7 +385,11 @@ class Linker:
 
         spec = next(x for x in ROLLING.values() if x.op == op)
         row = frame.add(
-            c.INDICATOR, op, (self._kernel_row(frame, value),), (length,), spec.state_size((length,))
+            c.INDICATOR,
+            op,
+            (self._kernel_row(frame, value),),
+            (length,),
+            spec.state_size((length,)),
         )
         return self._unadjust(frame, Row(row, value.dimension, adjusted=True))
 
@@ -514,9 +524,7 @@ class Linker:
             a, b, op = b, a, FLIPPED[op]
         assert isinstance(a, Row)
         if isinstance(b, Literal):
-            return Flag(
-                frame.add(c.COMPARE_LITERAL, op, (a.row,), (b.value,), flag_output=True)
-            )
+            return Flag(frame.add(c.COMPARE_LITERAL, op, (a.row,), (b.value,), flag_output=True))
         return Flag(frame.add(c.COMPARE, op, (a.row, b.row), flag_output=True))
 
     def _condition_call(

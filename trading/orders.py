@@ -11,7 +11,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from trading.compiling import kernel
+from trading.compiling import inner_kernel, kernel
 from trading.dtypes import (
     CANCELLED,
     EXPIRED,
@@ -65,7 +65,7 @@ def next_state_nb(state, trigger):
     return _LIFE[state, trigger]
 
 
-@kernel
+@inner_kernel
 def submit_order_nb(header, order, role, order_type, side, lots, now, tif):
     """Start an order in a free slot and give it the sleeve's next sequence number."""
     order.state = next_state_nb(order.state, SUBMIT)
@@ -92,7 +92,7 @@ def submit_order_nb(header, order, role, order_type, side, lots, now, tif):
     order.reason = 0
 
 
-@kernel
+@inner_kernel
 def end_order_nb(logs, orders, i_order, per_bracket, trigger, reason, now):
     """End a working order, log it and free its slot."""
     order = orders[i_order]

@@ -30,6 +30,7 @@ from trading.expressions.strategy import (
     EntryType,
     FillAt,
     Policy,
+    Prices,
     ResolvedStrategy,
     SizedAt,
     SizeMethod,
@@ -167,7 +168,13 @@ class _FormulaWriter:
 
 
 def policy_record(
-    policy: Policy, instrument: Instrument, *, intraday: bool, has_quotes: bool, optimistic: bool
+    policy: Policy,
+    prices: Prices,
+    instrument: Instrument,
+    *,
+    intraday: bool,
+    has_quotes: bool,
+    optimistic: bool,
 ) -> np.ndarray:
     """Fill the POLICY record; infinite limits become 0, which switches them off."""
     record = np.zeros(1, d.POLICY)
@@ -198,6 +205,7 @@ def policy_record(
     row["time_stop_bars"] = policy.time_stop
     row["flat_at_session_close"] = policy.flat_at_session_close
     row["close_at_end"] = policy.close_at_end
+    row["distance_shares"] = _distance_shares(prices)
     row["max_participation"] = limit(policy.max_participation)
     row["path_choice"] = d.HIGHER_EQUITY if optimistic else d.LOWER_EQUITY
     row["commission_per_unit"] = policy.commission_per_share
@@ -219,6 +227,19 @@ def policy_record(
     row["max_order_notional"] = limit(policy.max_order_notional)
     row["price_collar"] = limit(policy.price_collar)
     return record
+
+
+def _distance_shares(prices: Prices) -> int:
+    bits = {
+        "stop_loss": d.STOP_SHARE,
+        "trailing_stop": d.TRAIL_SHARE,
+        "break_even_at": d.EVEN_AT_SHARE,
+        "break_even_offset": d.EVEN_OFFSET_SHARE,
+    }
+    mask = sum(1 << bits[name] for name in prices.shares)
+    for k, target in enumerate(prices.targets):
+        mask |= int(target.is_share) << (d.FIRST_TARGET_SHARE + k)
+    return mask
 
 
 def _or_off(value: float) -> float:

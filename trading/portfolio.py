@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trading.compiling import kernel
+from trading.compiling import inner_kernel
 from trading.dtypes import BORROW_EVENT
 
 DAYS_A_YEAR = 365.0
@@ -13,7 +13,7 @@ DAYS_A_YEAR = 365.0
 NO_SESSION = -(1 << 40)
 
 
-@kernel
+@inner_kernel
 def book_fill_nb(policy, header, logs, order, lots, price, commission, slip, ts):
     """Book a fill: cash, position, average entry, the open trade, the fill log.
 
@@ -78,7 +78,7 @@ def book_fill_nb(policy, header, logs, order, lots, price, commission, slip, ts)
         row.lots_after = header.lots
 
 
-@kernel
+@inner_kernel
 def close_trade_nb(policy, header, logs, ts, reason):
     """Close the trade: it runs from flat to flat (rule 13)."""
     gross = header.trade_side * (header.trade_exit_notional - header.trade_entry_notional)
@@ -117,7 +117,7 @@ def close_trade_nb(policy, header, logs, ts, reason):
         row.reason = reason
 
 
-@kernel
+@inner_kernel
 def book_cash_nb(header, logs, kind, amount, lots, rate, ts):
     """Book a cash event of the open position and log it."""
     header.cash += amount
@@ -135,7 +135,7 @@ def book_cash_nb(header, logs, kind, amount, lots, rate, ts):
         row.rate = rate
 
 
-@kernel
+@inner_kernel
 def mark_nb(policy, header, close):
     """Mark the sleeve to a close: equity, peak and drawdown."""
     equity = header.cash + header.lots * policy.lot * policy.multiplier * close
@@ -150,7 +150,7 @@ def mark_nb(policy, header, close):
     return equity
 
 
-@kernel
+@inner_kernel
 def accrue_borrow_nb(policy, header, logs, days, ts):
     """Charge a short position's borrow cost for the days since the last session."""
     if header.lots >= 0 or policy.borrow_rate <= 0.0:
@@ -161,7 +161,7 @@ def accrue_borrow_nb(policy, header, logs, days, ts):
     book_cash_nb(header, logs, BORROW_EVENT, amount, header.lots, policy.borrow_rate, ts)
 
 
-@kernel
+@inner_kernel
 def roll_session_nb(policy, header, logs, record, session, ts):
     """Close the session that ended and begin the next one."""
     if header.session != NO_SESSION:

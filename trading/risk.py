@@ -6,7 +6,7 @@ function again before it sends. Exits are never refused.
 
 from __future__ import annotations
 
-from trading.compiling import kernel
+from trading.compiling import inner_kernel, kernel
 from trading.dtypes import (
     DUPLICATE_ID,
     HALTED,
@@ -64,7 +64,7 @@ def check_entry_nb(policy, header, lots, n_orders, price, close, equity, now):
     return NO_REASON
 
 
-@kernel
+@inner_kernel
 def count_orders_nb(header, n_orders, now):
     """Count orders sent in the current minute."""
     minute = now // NANOSECONDS_A_MINUTE

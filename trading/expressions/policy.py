@@ -248,6 +248,14 @@ def _prices(resolver: Resolver, document: StrategyDocument) -> Prices:
             return None
         return resolver.number(parse(as_text(value), path), path, no_facts=no_facts)
 
+    shares: set[str] = set()
+
+    def distance(value: str | float | None, path: str, name: str) -> Node | None:
+        node, is_share = _distance(resolver, value, path)
+        if is_share:
+            shares.add(name)
+        return node
+
     # The average entry is known when a position is added to, so a price may use it.
     price_facts = (
         ""
@@ -280,16 +288,36 @@ def _prices(resolver: Resolver, document: StrategyDocument) -> Prices:
         limit_long=limit_long if long else None,
         limit_short=limit_short if short else None,
         ladder_step=number(execution.orders.step, "execution.orders.step"),
-        stop_loss=number(leave.stop_loss, "execution.exit.stop_loss"),
+        stop_loss=distance(leave.stop_loss, "execution.exit.stop_loss", "stop_loss"),
         targets=_targets(resolver, leave.profit_target),
-        trailing_stop=number(leave.trailing_stop, "execution.exit.trailing_stop"),
-        break_even_at=number(
-            None if break_even is None else break_even.at, "execution.exit.break_even.at"
+        trailing_stop=distance(
+            leave.trailing_stop, "execution.exit.trailing_stop", "trailing_stop"
         ),
-        break_even_offset=number(
-            None if break_even is None else break_even.offset, "execution.exit.break_even.offset"
+        break_even_at=distance(
+            None if break_even is None else break_even.at,
+            "execution.exit.break_even.at",
+            "break_even_at",
         ),
+        break_even_offset=distance(
+            None if break_even is None else break_even.offset,
+            "execution.exit.break_even.offset",
+            "break_even_offset",
+        ),
+        shares=frozenset(shares),
     )
+
+
+def _distance(
+    resolver: Resolver, value: str | float | None, path: str
+) -> tuple[Node | None, bool]:
+    """Resolve a distance; one that ends in % is a share of the average entry."""
+    if value is None:
+        return None, False
+    text = as_text(value)
+    is_share = text.rstrip().endswith("%")
+    if is_share:
+        text = f"({text.rstrip()[:-1]}) / 100"
+    return resolver.number(parse(text, path), path, no_facts=_NO_FACTS), is_share
 
 
 def _targets(resolver: Resolver, given: Any) -> tuple[Target, ...]:
@@ -302,7 +330,9 @@ def _targets(resolver: Resolver, given: Any) -> tuple[Target, ...]:
         given = [(target.at, f"{path}[{i}].at") for i, target in enumerate(given)]
     if len(given) > TARGETS_MAX:
         raise SpecError(f"at most {TARGETS_MAX} targets are possible, got {len(given)}", path=path)
-    return tuple(
-        Target(resolver.number(parse(as_text(at), place), place, no_facts=_NO_FACTS), parse("1"))
-        for at, place in given
-    )
+    targets = []
+    for at, place in given:
+        node, is_share = _distance(resolver, at, place)
+        assert node is not None
+        targets.append(Target(node, parse("1"), is_share))
+    return tuple(targets)

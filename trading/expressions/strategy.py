@@ -119,6 +119,7 @@ class Target:
 
     at: Node
     close: Node
+    is_share: bool = False  # `at` is a share of the average entry.
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,7 @@ class Prices:
     trailing_stop: Node | None = None
     break_even_at: Node | None = None  # Distance of profit that moves the stop.
     break_even_offset: Node | None = None  # Distance beyond the average entry it moves to.
+    shares: frozenset[str] = frozenset()  # Which distances are shares of the average entry.
 
 
 @dataclass(frozen=True, slots=True)

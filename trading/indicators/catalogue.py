@@ -14,14 +14,49 @@ from trading.indicators.specs import IndicatorSpec, Kind, Parameter
 
 
 def find(name: str) -> IndicatorSpec | None:
-    """Return the indicator of that name, a kernel before the long tail."""
-    return INDICATORS.get(name)
+    """Return the indicator of that name, a kernel before the long tail.
+
+    Raises
+    ------
+    SpecError
+        If the name is known and refused, such as one that looks ahead.
+    """
+    spec = INDICATORS.get(name)
+    if spec is not None:
+        return spec
+    from trading.indicators.tail import tail_spec
+
+    return tail_spec(name)
+
+
+def refusal(name: str, output: str = "") -> str:
+    """Return why an indicator or one of its outputs can't be had, or an empty text."""
+    from trading.indicators import tail
+
+    return tail.refusal(name, output)
+
+
+def all_names() -> list[str]:
+    """Return every name that `find` knows, in alphabetical order."""
+    from trading.indicators.tail import tail_specs
+
+    return sorted({*INDICATORS, *tail_specs()})
 
 
 def suggest(name: str) -> str | None:
     """Return the known name that is most like an unknown one, if one is."""
-    close = difflib.get_close_matches(name, INDICATORS, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, all_names(), n=1, cutoff=0.6)
     return close[0] if close else None
 
 
-__all__ = ["INDICATORS", "ROLLING", "IndicatorSpec", "Kind", "Parameter", "find", "suggest"]
+__all__ = [
+    "INDICATORS",
+    "ROLLING",
+    "IndicatorSpec",
+    "Kind",
+    "Parameter",
+    "all_names",
+    "find",
+    "refusal",
+    "suggest",
+]

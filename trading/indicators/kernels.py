@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from trading.indicators import ops
+from trading.indicators.differences import DIFFERENCES
 from trading.indicators.sizes import (
     AVERAGE,
     CANDLES,
@@ -65,6 +66,7 @@ def _kernel(
         kind=Kind.KERNEL,
         oracle=oracle,
         convention=convention,
+        oracle_difference=DIFFERENCES.get(name, 0.0),
         refuse=refuse,
     )
 
@@ -303,7 +305,8 @@ _STATISTICS = (
         "zscore", "none",
         ops.OP_ZSCORE, lambda p: moments_size(p[0]), lambda p: int(p[0]) - 1,
         "pandas-ta zscore(talib=False)",
-        "Of the sample (ddof 1), unlike stdev; NaN where the deviation is 0.",
+        "Of the sample (ddof 1), unlike stdev; NaN where the deviation is 0. The difference is that "
+        "of pandas' rolling variance; from the exact value it is below 1e-12.",
     ),
     _kernel(
         "slope", "Slope of the regression line", (_length(14, 2),), "series", "slope", "input",
@@ -347,7 +350,7 @@ INDICATORS: dict[str, IndicatorSpec] = {
     for spec in group
 }
 
-_BARS = (Parameter("n", 1, 1, BARS_MAX),)
+_BARS = (Parameter("n", 20, 1, BARS_MAX),)
 
 # Look-back functions of the expression language, run by the same dispatcher.
 ROLLING: dict[str, IndicatorSpec] = {

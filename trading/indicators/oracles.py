@@ -14,12 +14,16 @@ import pandas as pd
 import pandas_ta
 import talib
 from numpy.typing import NDArray
+from pandas_ta.maps import Imports
 
 Column = NDArray[np.float64]
 Columns = Mapping[str, Column]  # open, high, low, close, volume, session, series
 Oracle = Callable[[Columns, Sequence[float]], tuple[Column, ...]]
 
 SMA, EMA = 0, 1  # TA-Lib's codes of averages.
+
+# `talib=False` does not reach indicators within indicators.
+Imports["talib"] = False
 
 
 def _of_series(function: Callable[..., Column]) -> Oracle:
@@ -70,14 +74,10 @@ def _supertrend(c: Columns, p: Sequence[float]) -> tuple[Column, ...]:
 
 
 def _psar(c: Columns, p: Sequence[float]) -> tuple[Column, ...]:
-    """Add the direction, which TA-Lib does not give: long while the stop is below the bar.
-
-    A stop at the edge of the bar is on neither side; there the direction is
-    that of the bar before, unless the stop jumped.
-    """
+    """Add the direction, which TA-Lib does not give: long while the stop is below the bar."""
     value = talib.SAR(c["high"], c["low"], p[0], p[1])
     middle = (c["high"] + c["low"]) / 2.0
-    return value, np.where(value == middle, np.nan, np.where(value < middle, 1.0, -1.0))
+    return value, np.where(np.isnan(value), np.nan, np.where(value < middle, 1.0, -1.0))
 
 
 def _ichimoku(c: Columns, p: Sequence[float]) -> tuple[Column, ...]:
@@ -170,3 +170,51 @@ ORACLES: dict[str, Oracle] = {
     "cdl_piercing": _pattern(talib.CDLPIERCING),
     "cdl_darkcloudcover": _pattern(talib.CDLDARKCLOUDCOVER),
 }
+
+
+def sample_columns(n_bars: int, seed: int, *, price: float = 100.0, tick: float = 0.0) -> Columns:
+    """Make a random walk of bars, a session of 50 bars each.
+
+    Parameters
+    ----------
+    price : float
+        Of the first bar.
+    tick : float
+        Grid that prices are rounded to, so that they meet limits exactly; 0 for none.
+    """
+    rng = np.random.default_rng(seed)
+    close = price * np.exp(np.cumsum(rng.normal(0.0, 0.01, n_bars)))
+    gap = np.exp(rng.normal(0.0, 0.004, n_bars))
+    open_ = np.concatenate(([price], close[:-1])) * gap
+    # A fifth of the bars have no shadow on a side.
+    reach = np.abs(rng.normal(0.0, 0.005, (2, n_bars))) * (rng.random((2, n_bars)) < 0.8)
+    high = np.maximum(open_, close) * (1.0 + reach[0])
+    low = np.minimum(open_, close) * (1.0 - reach[1])
+    if tick:
+        open_, high, low, close = (np.round(x / tick) * tick for x in (open_, high, low, close))
+    return {
+        "open": open_,
+        "high": high,
+        "low": low,
+        "close": close,
+        "series": close,
+        "volume": rng.integers(0, 10_000, n_bars).astype(np.float64),
+        "session": (np.arange(n_bars) // 50).astype(np.float64),
+    }
+
+
+def difference(ours: NDArray[np.float64], theirs: Sequence[Column], warmup: int) -> float:
+    """Return the largest difference after the warm-up, where both are numbers.
+
+    Relative to the oracle's value, or to the median of its absolute values
+    where it is smaller than that: a value near zero is not judged by itself.
+    """
+    largest = 0.0
+    for x, y in zip(ours, theirs, strict=True):
+        known = ~np.isnan(x[warmup:]) & np.isfinite(y[warmup:])
+        a, b = x[warmup:][known], y[warmup:][known]
+        scale = np.maximum(np.abs(b), np.median(np.abs(b))) if len(b) else b
+        differs = a != b
+        if differs.any():
+            largest = max(largest, float((np.abs(a - b)[differs] / scale[differs]).max()))
+    return largest

@@ -55,8 +55,8 @@ class IndicatorSpec:
     convention : str
         Seeds and exceptions that a reader of values must know.
     oracle_difference : float
-        Largest difference from the oracle measured on random walks, divided by
-        the larger of the oracle's absolute value and 1.
+        Largest relative difference measured: of a kernel from its oracle, of
+        the long tail from its value over 5,000 bars; see docs/indicators.md.
     refuse : function of the parameters, or None
         Returns why the parameters do not fit together, or an empty text.
     window : function of the parameters, or None

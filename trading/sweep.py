@@ -1,0 +1,181 @@
+"""Sweeps: many parameter sets of one strategy over the same bars.
+
+Bars are never copied and every distinct indicator, comparison and condition is
+computed once for all sets. Each set then runs through the same engine as a
+single backtest, on all cores.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foundation.progress import Progress, silent
+from trading import dtypes as d
+from trading.arrays import Feed, Plan, Record, State
+from trading.bars import Bars
+from trading.engine import finish_nb, run_nb
+from trading.expressions.strategy import Bound, ResolvedStrategy, bind
+from trading.feeding import build_feed, needs_factors
+from trading.linker import Linker
+from trading.planning import link_strategy, policy_record
+from trading.sleeve import new_logs, new_scratch, new_state
+
+# Columns of all parameter sets of one batch may take this much memory.
+COLUMN_BYTES = 192 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRuns:
+    """What each parameter set did on one instrument.
+
+    Attributes
+    ----------
+    headers : HEADER array, shape (n_sets,)
+        State of each sleeve after the last bar.
+    session_equity : float64 array, shape (n_sets, n_sessions)
+    sessions : int64 array, shape (n_sessions,)
+        Session dates as days since 1970-01-01.
+    """
+
+    headers: NDArray[np.void]
+    session_equity: NDArray[np.float64]
+    sessions: NDArray[np.int64]
+
+
+def bars_per_year(bars: Bars) -> float:
+    """Estimate the bars of a year from the sessions at hand."""
+    n_sessions = 1 + int(np.count_nonzero(np.diff(bars.session)))
+    return sessions_per_year(bars) * bars.n_bars / n_sessions
+
+
+def sessions_per_year(bars: Bars) -> int:
+    """Return 365 for an instrument with sessions on Saturdays, else 252.
+
+    Weekly bars have 52.
+    """
+    if bars.timeframe == "1w":
+        return 52
+    # 1970-01-01 was a Thursday; Saturdays have remainder 2.
+    weekday = bars.session % 7
+    return 365 if bool((weekday == 2).any()) else 252
+
+
+def run_sweep(
+    strategy: ResolvedStrategy,
+    bars: Bars,
+    parameter_sets: Sequence[Mapping[str, float]],
+    *,
+    cash: float = 100_000.0,
+    first_bar: int = 0,
+    has_volume: bool = True,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> SweepRuns:
+    """Run every parameter set over the bars.
+
+    Parameters
+    ----------
+    parameter_sets : sequence of mappings
+        Values that differ from the document's defaults.
+    cash : float
+        Starting cash of each sleeve, quote currency.
+    first_bar : int
+        Bars before it only warm indicators up.
+    has_volume : bool
+        False switches participation limits off.
+
+    Raises
+    ------
+    SpecError
+        If a set is outside the document's ranges.
+    """
+    threads = threads or min(2, os.cpu_count() or 1)
+    n_sets = len(parameter_sets)
+    traded = bars.session[first_bar:]
+    starts = np.flatnonzero(np.diff(traded, prepend=traded[0] - 1))
+    headers = np.zeros(n_sets, d.HEADER)
+    session_equity = np.zeros((n_sets, len(starts)))
+    done = 0
+    at = 0
+    while at < n_sets:
+        linker = Linker(adjusted=needs_factors(bars), has_quotes=bars.bid is not None)
+        plans: list[Plan] = []
+        limit = COLUMN_BYTES // bars.n_bars
+        while at + len(plans) < n_sets:
+            used = 8 * linker.base.n_rows + linker.base.n_flags
+            if plans and used > limit:
+                break
+            values = parameter_sets[at + len(plans)]
+            plans.append(_plan(linker, strategy, bind(strategy, values), bars, has_volume))
+        feed = build_feed(linker, bars, threads=threads)
+        batch = _Batch(plans, feed, cash, first_bar, headers, session_equity, at)
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(batch.run, range(len(plans))):
+                done += 1
+                progress(done, n_sets, "parameter sets")
+        at += len(plans)
+    return SweepRuns(headers, session_equity, traded[starts])
+
+
+def _plan(
+    linker: Linker, strategy: ResolvedStrategy, bound: Bound, bars: Bars, has_volume: bool
+) -> Plan:
+    record = policy_record(
+        bound.policy,
+        strategy.prices,
+        bars.instrument,
+        intraday=strategy.timeframe not in ("1d", "1w"),
+        has_quotes=bars.bid is not None,
+        optimistic=False,
+    )
+    if not has_volume:
+        record["max_participation"] = 0.0
+    return link_strategy(
+        linker, strategy, bound, record, periods_per_year=bars_per_year(bars), explain=False
+    ).plan
+
+
+class _Batch:
+    """Runs the sets of one batch; each call writes its own row."""
+
+    def __init__(
+        self,
+        plans: list[Plan],
+        feed: Feed,
+        cash: float,
+        first_bar: int,
+        headers: NDArray[np.void],
+        session_equity: NDArray[np.float64],
+        offset: int,
+    ) -> None:
+        self.plans = plans
+        self.feed = feed
+        self.cash = cash
+        self.first_bar = first_bar
+        self.headers = headers
+        self.session_equity = session_equity
+        self.offset = offset
+        self.dates = np.zeros(session_equity.shape[1], np.int64)
+        self.none = (np.zeros(0), np.zeros(0), np.zeros(0, np.int64), *[np.zeros(0, np.int8)] * 2)
+        self.first_action = int(
+            np.searchsorted(feed.actions["i_bar"], first_bar) if len(feed.actions) else 0
+        )
+
+    def run(self, k: int) -> None:
+        plan = self.plans[k]
+        state: State = new_state(plan, self.cash, self.first_bar)
+        logs = new_logs(0)
+        logs.cursor["action"] = self.first_action
+        row = self.offset + k
+        record = Record(*self.none, self.session_equity[row], np.empty_like(self.dates))
+        n_bars = self.feed.matrix.shape[1]
+        scratch = new_scratch(state)
+        run_nb(plan, state, self.feed, logs, scratch, record, self.first_bar, n_bars, False)
+        finish_nb(plan, state, self.feed, logs, record, n_bars - 1)
+        self.headers[row] = state.header[0]
