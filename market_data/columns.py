@@ -80,15 +80,15 @@ class BarColumns:
     def to_table(self) -> pa.Table:
         """Return the bars in the store's Parquet schema."""
         columns: dict[str, pa.Array] = {
-            "ts": pa.array(self.ts // 1000).cast(INSTANT),
-            "session": pa.array(self.session.astype(np.int32)).cast(pa.date32()),
+            "ts": arrow_column(self.ts // 1000, INSTANT),
+            "session": arrow_column(self.session.astype(np.int32), pa.date32()),
         }
         for i, name in enumerate(COLUMN_NAMES):
-            columns[name] = pa.array(self.prices[i])
+            columns[name] = arrow_column(self.prices[i], pa.float64())
         for names, side in ((BID_NAMES, self.bid), (ASK_NAMES, self.ask)):
             if side is not None:
                 for i, name in enumerate(names):
-                    columns[name] = pa.array(side[i])
+                    columns[name] = arrow_column(side[i], pa.float64())
         if self.halted is not None:
             columns["halted"] = pa.array(self.halted)
         return pa.table(columns)
@@ -119,40 +119,64 @@ class BarColumns:
                     for i, name in enumerate(names):
                         side[i, start:stop] = column_values(table[name], "f8")
             if halted is not None and "halted" in table.column_names:
-                halted[start:stop] = _flags(table["halted"])
+                halted[start:stop] = column_flags(table["halted"])
         return cls(ts, session, prices, bid, ask, halted)
 
 
-def column_values(column: pa.ChunkedArray, dtype: str) -> NDArray[Any]:
-    """Return a column of fixed-width values without nulls as numpy sees its memory.
+def column_values(column: pa.ChunkedArray, dtype: str, missing: Any = None) -> NDArray[Any]:
+    """Return a column of fixed-width values as numpy sees its memory.
 
-    Arrow's own `to_numpy` and `cast` import pandas and the compute kernels,
-    for which every backtest would wait.
+    Parameters
+    ----------
+    dtype : str
+        Numpy's name for the column's type.
+    missing : number, optional
+        Stands for nulls, which are refused otherwise.
+
+    Notes
+    -----
+    Arrow's own `to_numpy`, like `pa.array` and `pa.scalar`, imports pandas, for
+    which every backtest would wait.
     """
-    if column.null_count:
+    if column.null_count and missing is None:
         raise DataError(f"a stored column has {column.null_count} missing values")
     width = np.dtype(dtype).itemsize
-    parts = [
-        np.frombuffer(chunk.buffers()[1], dtype, len(chunk), chunk.offset * width)
-        for chunk in column.chunks
-        if len(chunk)
-    ]
+    parts = []
+    for chunk in column.chunks:
+        if not len(chunk):
+            continue
+        validity, memory = chunk.buffers()
+        values = np.frombuffer(memory, dtype, len(chunk), chunk.offset * width)
+        if chunk.null_count:
+            values = np.where(_bits(validity, chunk), values, missing)
+        parts.append(values)
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts) if parts else np.zeros(0, dtype)
 
 
-def _flags(column: pa.ChunkedArray) -> NDArray[np.bool_]:
-    bits = [
-        np.unpackbits(
-            np.frombuffer(chunk.buffers()[1], np.uint8),
-            count=chunk.offset + len(chunk),
-            bitorder="little",
-        )[chunk.offset :]
-        for chunk in column.chunks
-        if len(chunk)
-    ]
-    return np.concatenate(bits).astype(np.bool_) if bits else np.zeros(0, np.bool_)
+def column_flags(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Return a boolean column, nulls as false."""
+    flags = []
+    for chunk in column.chunks:
+        if not len(chunk):
+            continue
+        validity, memory = chunk.buffers()
+        bits = _bits(memory, chunk)
+        flags.append(bits & _bits(validity, chunk) if chunk.null_count else bits)
+    return np.concatenate(flags) if flags else np.zeros(0, np.bool_)
+
+
+def _bits(memory: pa.Buffer, chunk: pa.Array) -> NDArray[np.bool_]:
+    packed = np.frombuffer(memory, np.uint8)
+    count = chunk.offset + len(chunk)
+    return np.unpackbits(packed, count=count, bitorder="little")[chunk.offset :].astype(np.bool_)
+
+
+def arrow_column(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """Return numbers as an Arrow array of a type of the same width, without copying."""
+    memory = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(kind, memory.shape[0], [None, pa.py_buffer(memory)])
 
 
 def _side(

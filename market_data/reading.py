@@ -23,7 +23,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from foundation.errors import DataError
-from market_data.columns import ASK_NAMES, BID_NAMES, PRICE_NAMES
+from market_data.columns import (
+    ASK_NAMES,
+    BID_NAMES,
+    PRICE_NAMES,
+    arrow_column,
+    column_flags,
+    column_values,
+)
 from market_data.times import FileTimes, parse_times
 
 _ALIASES: dict[str, tuple[str, ...]] = {
@@ -147,7 +154,7 @@ def read_raw(path: Path, symbol: str = "") -> RawBars:
 def _read_parquet(content: bytes) -> _Table:
     try:
         table = pq.ParquetFile(pa.BufferReader(content)).read()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         first_line = str(error).splitlines()[0]
         raise DataError(f"no whole Parquet file, damaged or cut off: {first_line}") from error
     return _Table(table, "row", True, hashlib.sha256(content).hexdigest())
@@ -291,8 +298,8 @@ def _one_symbol(
         raise DataError(f"has no bars of {symbol}; there are {', '.join(there[:8])}")
     if len(there) == 1:
         return read, rows, symbol
-    chosen = np.flatnonzero(np.asarray(named.to_numpy(zero_copy_only=False)) == symbol)
-    table = read.table.take(pa.array(chosen))
+    chosen = np.flatnonzero([value == symbol for value in named.to_pylist()])
+    table = read.table.take(arrow_column(chosen, pa.int64()))
     return _Table(table, read.place_name, read.whole_last_line, read.digest), chosen, symbol
 
 
@@ -314,8 +321,7 @@ def _raw_bars(read: _Table, rows: NDArray[np.int64], names: dict[str, str], symb
         prices[:4] = (bid + ask) / 2
     halted = None
     if "halted" in names:
-        flags = table[names["halted"]].cast(pa.bool_()).fill_null(False)
-        halted = np.asarray(flags.to_numpy(zero_copy_only=False), np.bool_)
+        halted = column_flags(table[names["halted"]].cast(pa.bool_()))
     time_columns = [table[names[name]] for name in ("ts", "date", "time") if name in names]
 
     def place(i: int) -> str:
@@ -340,6 +346,6 @@ def _raw_bars(read: _Table, rows: NDArray[np.int64], names: dict[str, str], symb
 
 def _floats(column: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
     try:
-        return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
+        return column_values(column.cast(pa.float64()), "f8", missing=np.nan)
     except pa.ArrowException as error:
         raise DataError(f"{name} has values of type {column.type}, which are no numbers") from error

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from foundation.progress import Progress, silent
 from market_data.actions import derive_actions
 from market_data.building import DATED_ACTION, place_bars
-from market_data.columns import COLUMN_NAMES, BarColumns
+from market_data.columns import COLUMN_NAMES, BarColumns, arrow_column, column_values
 from market_data.generator import SIM, generate_minutes
 from market_data.sessions import SessionTable, days_of
 from market_data.store import Series, Store
@@ -42,9 +42,9 @@ def read_sample_actions(symbol: str) -> NDArray[np.void]:
         table = file.read()
     table = table.filter(pc.equal(table["symbol"], symbol))
     actions = np.zeros(table.num_rows, DATED_ACTION)
-    actions["ex_date"] = table["ex_date"].cast(pa.int32()).to_numpy()
-    actions["split_ratio"] = table["split_ratio"].to_numpy()
-    actions["dividend"] = table["dividend"].to_numpy()
+    actions["ex_date"] = column_values(table["ex_date"], "i4")
+    actions["split_ratio"] = column_values(table["split_ratio"], "f8")
+    actions["dividend"] = column_values(table["dividend"], "f8")
     return actions
 
 
@@ -57,17 +57,17 @@ def derive_sample_actions() -> pa.Table:
     parts = []
     for symbol in SAMPLE_SYMBOLS:
         rows = bars.filter(pc.equal(bars["symbol"], symbol))
-        session = rows["ts"].cast(pa.date32()).cast(pa.int32()).to_numpy().astype(np.int64)
+        session = column_values(rows["ts"], "i8") // (DAY_NS // 1000)
         actions = derive_actions(
-            session, rows["close"].to_numpy(), rows["adjusted_close"].to_numpy()
+            session, *(column_values(rows[name], "f8") for name in ("close", "adjusted_close"))
         )
         parts.append(
             pa.table(
                 {
                     "symbol": pa.array([symbol] * actions.shape[0], pa.string()),
-                    "ex_date": pa.array(actions["ex_date"].astype(np.int32)).cast(pa.date32()),
-                    "split_ratio": pa.array(np.ascontiguousarray(actions["split_ratio"])),
-                    "dividend": pa.array(np.ascontiguousarray(actions["dividend"])),
+                    "ex_date": arrow_column(actions["ex_date"].astype(np.int32), pa.date32()),
+                    "split_ratio": arrow_column(actions["split_ratio"], pa.float64()),
+                    "dividend": arrow_column(actions["dividend"], pa.float64()),
                 }
             )
         )
@@ -90,7 +90,7 @@ def load_sample(store: Store, progress: Progress = silent) -> list[Series]:
     n_series = len(SAMPLE_SYMBOLS) + 1
     bars = read_sample()
     # One table for all of it, so that the calendar is asked once.
-    first_ns = int(bars["ts"].cast(pa.int64()).to_numpy().min()) * 1000
+    first_ns = int(column_values(bars["ts"], "i8").min()) * 1000
     sessions = store.sessions("XNYS", first_ns, days_of(SIM_LAST) * DAY_NS)
     loaded = []
     for done, symbol in enumerate(SAMPLE_SYMBOLS):
@@ -100,12 +100,12 @@ def load_sample(store: Store, progress: Progress = silent) -> list[Series]:
             loaded.append(stored)
             continue
         rows = bars.filter(pc.equal(bars["symbol"], symbol))
-        ts = rows["ts"].cast(pa.int64()).to_numpy() * 1000
+        ts = column_values(rows["ts"], "i8") * 1000
         placement = place_bars(sessions, parse_timeframe("1d"), ts)
         columns = BarColumns(
             sessions.open[placement.i_session],
             sessions.date[placement.i_session],
-            np.stack([rows[name].to_numpy() for name in COLUMN_NAMES]),
+            np.stack([column_values(rows[name], "f8") for name in COLUMN_NAMES]),
         )
         store.write_instrument(Instrument(symbol, tick=0.01, calendar="XNYS"))
         store.write_actions(symbol, read_sample_actions(symbol), ACTIONS_SOURCE)

@@ -45,7 +45,13 @@ from market_data.calendars import (
     calendars_version,
     compute_sessions,
 )
-from market_data.columns import BarColumns, column_values, merge_columns
+from market_data.columns import (
+    INSTANT,
+    BarColumns,
+    arrow_column,
+    column_values,
+    merge_columns,
+)
 from market_data.sessions import SessionTable, date_of
 from market_data.timeframes import DAY_NS, Timeframe, parse_timeframe
 from trading.instruments import Instrument
@@ -297,9 +303,9 @@ class Store:
         """
         table = pa.table(
             {
-                "ex_date": pa.array(actions["ex_date"].astype(np.int32)).cast(pa.date32()),
-                "split_ratio": pa.array(np.ascontiguousarray(actions["split_ratio"])),
-                "dividend": pa.array(np.ascontiguousarray(actions["dividend"])),
+                "ex_date": arrow_column(actions["ex_date"].astype(np.int32), pa.date32()),
+                "split_ratio": arrow_column(actions["split_ratio"], pa.float64()),
+                "dividend": arrow_column(actions["dividend"], pa.float64()),
                 "source": pa.array([source] * actions.shape[0], pa.string()),
             }
         )
@@ -475,7 +481,7 @@ def _read_parquet(path: Path) -> pa.Table:
             return file.read(use_threads=False)
     except FileNotFoundError:
         raise
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         first_line = str(error).splitlines()[0]
         raise DataError(f"{path} is damaged or cut off: {first_line}") from error
 
@@ -500,13 +506,14 @@ def _sessions_version(path: Path) -> str:
 
 
 def _write_sessions(path: Path, sessions: SessionTable) -> None:
-    instant = pa.timestamp("us", "UTC")
     table = pa.table(
         {
-            "date": pa.array(sessions.date.astype(np.int32)).cast(pa.date32()),
-            "open": pa.array(sessions.open // 1000).cast(instant),
-            "close": pa.array(sessions.close // 1000).cast(instant),
-            "offset_s": pa.array((sessions.offset // 1_000_000_000).astype(np.int32)),
+            "date": arrow_column(sessions.date.astype(np.int32), pa.date32()),
+            "open": arrow_column(sessions.open // 1000, INSTANT),
+            "close": arrow_column(sessions.close // 1000, INSTANT),
+            "offset_s": arrow_column(
+                (sessions.offset // 1_000_000_000).astype(np.int32), pa.int32()
+            ),
         }
     ).replace_schema_metadata(
         {

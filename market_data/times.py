@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from foundation.errors import DataError
+from market_data.columns import arrow_column, column_values
 from market_data.timeframes import DAY_NS
 
 _FORMATS = (
@@ -90,14 +91,16 @@ def parse_times(columns: list[pa.ChunkedArray], place: Place) -> FileTimes:
     if pa.types.is_date(kind):
         return FileTimes(_timestamp_ns(column.cast(pa.timestamp("ns"))), aware=False)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return _parse_numbers(np.asarray(column.to_numpy()), place)
+        width = kind.bit_width // 8
+        letter = "f" if pa.types.is_floating(kind) else "u" if str(kind)[0] == "u" else "i"
+        return _parse_numbers(column_values(column, f"{letter}{width}"), place)
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise DataError(f"times have the type {kind}, which is none of a time")
     return _parse_text(column.cast(pa.string()), place)
 
 
 def _timestamp_ns(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    return np.array(column.cast(pa.int64()).to_numpy(), np.int64)
+    return np.array(column_values(column, "i8"))
 
 
 def _parse_text(column: pa.ChunkedArray, place: Place) -> FileTimes:
@@ -148,7 +151,7 @@ def _offset_minutes(text: str) -> int:
 
 def _parse_digits(column: pa.ChunkedArray, place: Place) -> FileTimes:
     try:
-        return _parse_numbers(column.cast(pa.float64()).to_numpy().astype(np.int64), place)
+        return _parse_numbers(column_values(column.cast(pa.float64()), "f8"), place)
     except pa.ArrowException as error:
         raise DataError(_unparsed(column, place)) from error
 
@@ -168,15 +171,15 @@ def _parse_numbers(numbers: NDArray[Any], place: Place) -> FileTimes:
 
 
 def _dates_from_digits(values: NDArray[np.int64], place: Place) -> NDArray[np.int64]:
-    text = pa.array([str(value) for value in values.tolist()])
-    try:
-        return _timestamp_ns(
-            pa.chunked_array([pc.strptime(text, format="%Y%m%d", unit="s")]).cast(
-                pa.timestamp("ns")
-            )
-        )
-    except pa.ArrowException as error:
-        raise DataError(_unparsed(pa.chunked_array([text]), place)) from error
+    """Read dates written as 20240131."""
+    year, month, day = values // 10_000, values // 100 % 100, values % 100
+    months = (year - 1970) * 12 + month - 1
+    dates = months.astype("datetime64[M]").astype("datetime64[D]") + (day - 1)
+    wrong = (month < 1) | (month > 12) | (dates.astype("datetime64[M]") != months.astype("M8[M]"))
+    if bool(wrong.any()):
+        row = int(np.argmax(wrong))
+        raise DataError(f"{place(row)}: {int(values[row])} is no date as 20240131")
+    return dates.astype("datetime64[ns]").astype(np.int64)
 
 
 def _unparsed(column: pa.ChunkedArray, place: Place) -> str:
@@ -230,7 +233,7 @@ def localise(times: FileTimes, zone: str, place: Place) -> tuple[NDArray[np.int6
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError) as error:
         raise DataError(f"unknown time zone {zone!r}; name it as America/New_York") from error
-    naive = pa.array(times.ns).cast(pa.timestamp("ns"))
+    naive = pa.chunked_array([arrow_column(times.ns, pa.timestamp("ns"))])
     try:
         first = _assume(naive, zone, "earliest")
         second = _assume(naive, zone, "latest")
@@ -258,15 +261,15 @@ def localise(times: FileTimes, zone: str, place: Place) -> tuple[NDArray[np.int6
     return ns, undecided
 
 
-def _assume(naive: pa.Array, zone: str, ambiguous: str) -> NDArray[np.int64]:
+def _assume(naive: pa.ChunkedArray, zone: str, ambiguous: str) -> NDArray[np.int64]:
     aware = pc.assume_timezone(naive, zone, ambiguous=ambiguous, nonexistent="raise")
-    return np.array(aware.cast(pa.int64()).to_numpy(), np.int64)
+    return _timestamp_ns(aware)
 
 
 def _first_nonexistent(ns: NDArray[np.int64], zone: str) -> int:
-    naive = pa.array(ns).cast(pa.timestamp("ns"))
+    naive = pa.chunked_array([arrow_column(ns, pa.timestamp("ns"))])
     options = [
-        pc.assume_timezone(naive, zone, ambiguous="earliest", nonexistent=side).cast(pa.int64())
+        _timestamp_ns(pc.assume_timezone(naive, zone, ambiguous="earliest", nonexistent=side))
         for side in ("earliest", "latest")
     ]
-    return int(np.argmax(options[0].to_numpy() != options[1].to_numpy()))
+    return int(np.argmax(options[0] != options[1]))

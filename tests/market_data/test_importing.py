@@ -345,6 +345,13 @@ def test_row_that_cannot_be_right_is_refused_with_its_line(store, tmp_path, line
     _refused(store, _daily(tmp_path, _changed(4, line)), message, symbol="X")
 
 
+@pytest.mark.parametrize("day", ["20240230", "20241301", "20240100"])
+def test_digits_that_are_no_date_are_refused(store, tmp_path, day):
+    lines = [line.replace("-", "", 2) for line in DAYS]
+    lines[2] = day + lines[2][8:]
+    _refused(store, _daily(tmp_path, lines), f"line 4: {day} is no date", symbol="X")
+
+
 def test_bars_that_do_not_hold_open_and_close_are_widened_on_request(store, tmp_path):
     path = _daily(tmp_path, _changed(4, "2024-01-04,11,12,10,13,1"))
     report = import_file(store, path, symbol="X", repair=True)

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 
 from foundation.errors import DataError
@@ -233,19 +235,30 @@ def test_all_bars_outside_the_hours_say_so(store, ns):
     assert bool(np.all(loaded.bars.flags & BarFlag.OUTSIDE_SESSION))
 
 
-def test_loading_imports_no_slow_package(sample):
+@pytest.mark.parametrize("kind", ["store", "parquet", "csv"])
+def test_loading_imports_no_slow_package(sample, tmp_path, kind):
     script = """
 import sys
 from datetime import date
 from market_data.loading import load_bars
 from market_data.store import Store
-loaded = load_bars(Store(sys.argv[1]), "AAPL", "1d", start=date(2004, 1, 1), periods=("1w",))
+store = Store(sys.argv[1])
+source = store if sys.argv[2] == "store" else sys.argv[2]
+loaded = load_bars(
+    source, "AAPL", "1d", start=date(2004, 1, 1), periods=("1w",), store=store
+)
 assert loaded.bars.n_bars == 3270
-slow = {"pandas", "polars", "duckdb", "exchange_calendars", "pyarrow.compute", "pyarrow.csv"}
+slow = {"pandas", "polars", "duckdb", "exchange_calendars"}
 print(sorted(slow & set(sys.modules)))
 """
+    source = "store"
+    if kind != "store":
+        rows = read_sample()
+        rows = rows.filter(pc.equal(rows["symbol"], "AAPL")).drop(["adjusted_close"])
+        source = str(tmp_path / f"AAPL.{kind}")
+        (pa.parquet.write_table if kind == "parquet" else pa.csv.write_csv)(rows, source)
     done = subprocess.run(
-        [sys.executable, "-c", script, str(sample.home)],
+        [sys.executable, "-c", script, str(sample.home), source],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
