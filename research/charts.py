@@ -29,8 +29,8 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _PERCENT = ".2~%"
 # Share of bars on which an overlay stays within a third of the price.
 _OVERLAY_SHARE = 0.9
-# A market open longer than this has no night to leave out.
-_OPEN_HOURS = 20.0
+# A gap between bars longer than this is a closed market, not a quiet one.
+_CLOSED_MS = 2 * 3_600_000
 
 
 def equity_chart(
@@ -625,29 +625,26 @@ def times(frame: pl.DataFrame) -> tuple[list[str], str]:
 
 
 def closed_times(frame: pl.DataFrame) -> list[dict[str, object]]:
-    """Return what a time axis leaves out: nights and days without a bar.
+    """Return what a time axis leaves out: nights, weekends and holidays.
 
-    Only for intraday bars over days that a picture can tell apart; markets
-    that trade around the clock keep their nights.
+    Only for intraday bars over days that a picture can tell apart. Each gap is
+    given by its start and length: Plotly draws lines back and forth when
+    patterns of hours and single days are mixed.
     """
-    if frame.height < 2 or ("session" in frame.columns and frame["session"].is_unique().all()):
+    if frame.height < 3 or ("session" in frame.columns and frame["session"].is_unique().all()):
         return []
-    stamps = frame["ts"].dt.replace_time_zone(None)
-    first, last = stamps[0].date(), stamps[-1].date()
-    n_days = (last - first).days + 1
-    if n_days < 2 or n_days > N_BROKEN_DAYS:
+    stamps = frame["ts"].dt.replace_time_zone(None).dt.cast_time_unit("ms")
+    if stamps[-1] - stamps[0] > timedelta(days=N_BROKEN_DAYS):
         return []
-    traded = set(stamps.dt.date().unique().to_list())
-    days = [first + timedelta(days=i) for i in range(n_days)]
-    breaks: list[dict[str, object]] = []
-    missing = [str(day) for day in days if day not in traded]
-    if missing:
-        breaks.append({"values": missing})
-    hours = stamps.dt.hour().cast(pl.Float64) + stamps.dt.minute() / 60
-    opens, closes = float(hours.min()), float(hours.max())  # type: ignore[arg-type]
-    if closes - opens < _OPEN_HOURS:
-        breaks.append({"bounds": [round(closes + 0.05, 3), round(opens, 3)], "pattern": "hour"})
-    return breaks
+    ticks = stamps.to_physical().to_numpy()
+    steps = np.diff(ticks)
+    step = int(np.median(steps))
+    closed = np.flatnonzero(steps > max(_CLOSED_MS, 3 * step))
+    gaps: dict[int, list[str]] = {}
+    for i_gap in closed.tolist():
+        start = stamps[i_gap] + timedelta(milliseconds=step)
+        gaps.setdefault(int(steps[i_gap]) - step, []).append(f"{start:%Y-%m-%d %H:%M:%S}")
+    return [{"values": starts, "dvalue": length} for length, starts in sorted(gaps.items())]
 
 
 def label(column: str) -> str:

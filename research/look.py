@@ -42,7 +42,8 @@ UNDEFINED = "–"
 # to a year, gets there.
 _ENORMOUS = 1e11
 _MINUS = "−"
-_THIN_SPACE = " "
+# Narrow, and never broken at the end of a line.
+_UNIT_SPACE = "\u202f"
 
 
 class Theme(Enum):
@@ -144,7 +145,7 @@ def percent(value: float | None, digits: int = 2) -> str:
     if not is_number(value):
         return UNDEFINED
     assert value is not None
-    return f"{number(value * 100.0, digits)}{_THIN_SPACE}%"
+    return f"{number(value * 100.0, digits)}{_UNIT_SPACE}%"
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -160,7 +161,7 @@ def money(value: float | None, currency: str, digits: int = 2) -> str:
     """Write an amount with its currency, ``12,345.60 USD``."""
     if not is_number(value):
         return UNDEFINED
-    return f"{number(value, digits)}{_THIN_SPACE}{currency}"
+    return f"{number(value, digits)}{_UNIT_SPACE}{currency}"
 
 
 def price(value: float | None) -> str:
