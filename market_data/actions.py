@@ -121,6 +121,39 @@ def back_factors(
     return price_factor, volume_factor
 
 
+def unseen_splits(columns: BarColumns, actions: NDArray[np.void]) -> tuple[list[int], int]:
+    """Return which splits the prices do not show, as those of adjusted prices don't.
+
+    Parameters
+    ----------
+    columns : BarColumns
+        Bars as they came from their source.
+    actions : DATED_ACTION array
+        By ex-date.
+
+    Returns
+    -------
+    unseen : list of int
+        Ex-dates of splits within the bars where the step from the last close
+        to the first open is nearer to none than to the split's.
+    n_splits : int
+        Splits within the bars that are large enough to tell.
+    """
+    session = columns.session
+    if columns.n_bars == 0:
+        return [], 0
+    ratio = actions["split_ratio"]
+    inside = (actions["ex_date"] > session[0]) & (actions["ex_date"] <= session[-1])
+    splits = actions[inside & ((ratio >= _SMALLEST_SPLIT) | (ratio <= 1 / _SMALLEST_SPLIT))]
+    unseen = []
+    for split in splits:
+        i_bar = int(np.searchsorted(session, split["ex_date"], "left"))
+        step = float(np.log(columns.prices[0, i_bar] / columns.prices[3, i_bar - 1]))
+        if abs(step + float(np.log(split["split_ratio"]))) >= abs(step):
+            unseen.append(int(split["ex_date"]))
+    return unseen, int(splits.shape[0])
+
+
 def adjust_prices(
     columns: BarColumns,
     actions: NDArray[np.void],

@@ -6,8 +6,10 @@ import csv
 from datetime import date, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from foundation.errors import DataError
 from market_data.building import dated_actions
@@ -42,12 +44,38 @@ def import_actions(store: Store, path: Path | str, *, symbol: str) -> int:
         If the file can't be read or a row can't be right; nothing is changed.
     """
     path = Path(path)
+    actions = read_actions_file(path, symbol)
+    if actions.shape[0] == 0:
+        raise DataError(f"{path.name}: has no actions of {symbol}")
+    store.write_actions(symbol, actions, path.name)
+    return int(actions.shape[0])
+
+
+def actions_beside(path: Path) -> Path | None:
+    """Return the file of actions that belongs to a file of bars, if there is one.
+
+    It has the same name with ``_actions`` before the ending: ``AAPL.csv`` and
+    ``AAPL_actions.csv``, or ``AAPL_actions.parquet``.
+    """
+    for suffix in (path.suffix, ".csv", ".parquet"):
+        beside = path.with_name(f"{path.stem}_actions{suffix}")
+        if beside.exists():
+            return beside
+    return None
+
+
+def read_actions_file(path: Path, symbol: str) -> NDArray[np.void]:
+    """Read a symbol's splits and dividends; errors are those of `import_actions`.
+
+    Returns
+    -------
+    DATED_ACTION array
+        By ex-date; empty when the file has rows of other symbols only.
+    """
     try:
-        actions = _actions(_rows(path), symbol)
+        return dated_actions(_actions(_rows(path), symbol))
     except DataError as error:
         raise DataError(f"{path.name}: {error}") from error
-    store.write_actions(symbol, dated_actions(actions), path.name)
-    return len(actions)
 
 
 def _rows(path: Path) -> list[dict[str, object]]:
@@ -93,8 +121,6 @@ def _actions(rows: list[dict[str, object]], symbol: str) -> list[tuple[date, flo
         if dividend < 0:
             raise DataError(f"line {line}: dividend is {dividend:g}, below 0")
         actions.append((ex_date, split_ratio, dividend))
-    if not actions:
-        raise DataError(f"has no actions of {symbol}")
     return actions
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.errors import DataError
+from market_data.actions import unseen_splits
 from market_data.columns import COLUMN_NAMES, BarColumns
 from market_data.sessions import Placement, SessionTable
 from market_data.timeframes import DAY_NS, SECOND_NS, Timeframe, name_of_length
@@ -332,6 +333,27 @@ def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int]:
     starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
     i = int(np.argmax(stops - starts))
     return int(stops[i] - starts[i]), int(starts[i])
+
+
+def find_adjusted_prices(columns: BarColumns, actions: NDArray[np.void]) -> list[Finding]:
+    """Report prices that know their splits already.
+
+    Raises
+    ------
+    DataError
+        If the prices show some of the splits and others not.
+    """
+    unseen, n_splits = unseen_splits(columns, actions)
+    if not unseen:
+        return []
+    day = np.datetime64(unseen[0], "D")
+    if len(unseen) < n_splits:
+        raise DataError(
+            f"the prices do not show the split of {day}, but they show others: bars and "
+            "corporate actions do not belong together"
+        )
+    text = f"the prices do not show the split of {day}: taken as adjusted, actions left out"
+    return [Finding("prices_adjusted", len(unseen), text)]
 
 
 def find_large_moves(columns: BarColumns, actions: NDArray[np.void]) -> list[Finding]:

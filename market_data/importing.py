@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from foundation.errors import DataError
 from foundation.progress import Progress, silent
 from market_data import checks
+from market_data.actions_file import actions_beside, read_actions_file
 from market_data.building import place_bars
 from market_data.calendars import default_daily_calendar
 from market_data.checks import Finding
@@ -43,6 +44,8 @@ class CheckedBars:
     sessions : SessionTable
     source : str
         Name and digest of the file.
+    actions : DATED_ACTION array
+        From the file beside it, else those stored.
     findings : tuple of Finding
     """
 
@@ -51,6 +54,7 @@ class CheckedBars:
     timeframe: str
     sessions: SessionTable
     source: str
+    actions: NDArray[np.void]
     findings: tuple[Finding, ...]
 
 
@@ -116,7 +120,7 @@ def import_file(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> ImportReport:
-    """Import bars from a CSV or Parquet file.
+    """Import bars from a CSV or Parquet file, with the corporate actions beside it.
 
     Parameters
     ----------
@@ -181,6 +185,9 @@ def import_file(
         overwrite=overwrite,
     )
     store.write_instrument(instrument)
+    beside = actions_beside(Path(path))
+    if beside is not None and checked.actions.shape[0]:
+        store.write_actions(instrument.symbol, checked.actions, beside.name)
     progress(_STEPS, _STEPS, "imported")
     return ImportReport(
         symbol=instrument.symbol,
@@ -287,13 +294,19 @@ def _check(
         columns = _with_quotes(columns, options.quotes, findings)
     findings += checks.check_quotes(columns)
     findings += checks.find_gaps(table, frame, columns, outside)
-    findings += checks.find_large_moves(columns, store.read_actions(instrument.symbol))
+    actions = store.read_actions(instrument.symbol)
+    beside = actions_beside(path)
+    if beside is not None:
+        actions = read_actions_file(beside, instrument.symbol)
+    findings += checks.find_adjusted_prices(columns, actions)
+    findings += checks.find_large_moves(columns, actions)
     return CheckedBars(
         columns,
         instrument,
         frame.name,
         table,
         f"{path.name} (sha256 {raw.digest[:12]})",
+        actions,
         tuple(findings),
     )
 

@@ -16,6 +16,7 @@ from foundation.errors import DataError
 from foundation.home import data_home
 from market_data.actions import adjust_prices
 from market_data.building import attach_finer, build_bars, select_bars
+from market_data.checks import Finding, find_adjusted_prices
 from market_data.columns import BarColumns
 from market_data.sessions import SessionTable, date_of, days_of
 from market_data.store import Store, content_digest, with_calendar
@@ -41,12 +42,15 @@ class LoadedBars:
         actions: over their content, not over the bytes of files.
     source : str
         Where the bars came from.
+    findings : tuple of Finding
+        What a reader of the result should know about the data.
     """
 
     bars: Bars
     i_start: int
     fingerprint: str
     source: str
+    findings: tuple[Finding, ...] = ()
 
 
 def load_bars(
@@ -71,7 +75,9 @@ def load_bars(
     ----------
     source : Store or path
         A store, or a CSV or Parquet file that is checked as an import is, but
-        not stored.
+        not stored. Corporate actions are those of the file beside it
+        (``AAPL_actions.csv`` for ``AAPL.csv``), else those stored for the
+        symbol.
     symbol, timeframe : str
         What to load. For a file they may be left out when the file tells. A
         timeframe that is not stored is made of a shorter one that is.
@@ -101,23 +107,19 @@ def load_bars(
         If nothing of it is stored, the range is empty, the data is damaged or
         fails a check.
     """
-    columns, found, sessions, origin, home = _read(
-        source, symbol, timeframe, end, instrument, timezone, store, extended_hours
-    )
-    timeframe = timeframe or origin.timeframe
-    frame = parse_timeframe(timeframe)
-    actions = home.read_actions(found.symbol)
+    read = _read(source, symbol, timeframe, end, instrument, timezone, store, extended_hours)
+    columns = read.columns
     if end is not None:
         n_bars = int(np.searchsorted(columns.session, days_of(end), "right"))
         if n_bars < columns.n_bars:
             columns = columns.select(slice(0, n_bars))
-    prices, bid, ask, left = adjust_prices(columns, actions, adjust)
+    prices, bid, ask, left = adjust_prices(columns, read.actions, adjust)
     bars = build_bars(
-        found,
-        frame,
+        read.instrument,
+        parse_timeframe(read.timeframe),
         columns.ts,
         prices,
-        sessions=sessions,
+        sessions=read.sessions,
         periods=tuple(periods),
         bid=bid,
         ask=ask,
@@ -127,21 +129,29 @@ def load_bars(
     )
     first = 0 if start is None else int(np.searchsorted(bars.session, days_of(start), "left"))
     if first >= bars.n_bars:
-        raise DataError(_empty_range(bars, columns, origin, start, end, extended_hours))
+        raise DataError(_empty_range(bars, columns, read, start, end, extended_hours))
     skipped = 0 if warmup == "all" else max(first - int(warmup), 0)
     if skipped:
         bars = select_bars(bars, slice(skipped, None))
     if finer is not None:
         bars = _with_finer(bars, source, finer, adjust, extended_hours, end)
-    return LoadedBars(bars, first - skipped, fingerprint(bars, sessions), origin.text)
+    digest = fingerprint(bars, read.sessions)
+    return LoadedBars(bars, first - skipped, digest, read.text, read.findings)
 
 
 @dataclass(frozen=True, slots=True)
-class _Origin:
+class _Read:
+    """What a store or a file gave, before it is cut, adjusted and scheduled."""
+
+    columns: BarColumns
+    instrument: Instrument
     timeframe: str
+    sessions: SessionTable
+    actions: NDArray[np.void]
     text: str
     first: date
     last: date
+    findings: tuple[Finding, ...]
 
 
 def _read(
@@ -153,7 +163,7 @@ def _read(
     timezone: str,
     store: Store | None,
     extended_hours: bool,
-) -> tuple[BarColumns, Instrument, SessionTable, _Origin, Store]:
+) -> _Read:
     if not isinstance(source, Store):
         return _read_file(Path(source), symbol, timeframe, instrument, timezone, store)
     # A session belongs to a month by its date, its bars may have the day before.
@@ -165,33 +175,29 @@ def _read(
         stored = best_source(source, symbol, timeframe) or timeframe
     columns, series = source.read_columns(symbol, stored, last_ns=last_ns)
     sessions = source.sessions(series.calendar, series.files[0].first_ns, series.files[-1].last_ns)
+    actions = source.read_actions(symbol)
+    findings = tuple(find_adjusted_prices(columns, actions))
+    if findings:
+        actions = actions[:0]
     text = series.source
     if stored != timeframe:
-        columns = _resampled(source, columns, sessions, symbol, stored, timeframe, extended_hours)
+        from market_data.resampling import resample_columns
+
+        columns = resample_columns(
+            columns, sessions, stored, timeframe, actions=actions, extended_hours=extended_hours
+        )
         text = f"made of {stored} bars: {text}"
     found = instrument or source.find_instrument(symbol) or Instrument(symbol)
-    origin = _Origin(timeframe, text, series.first.date(), series.last.date())
-    return columns, with_calendar(found, series.calendar), sessions, origin, source
-
-
-def _resampled(
-    store: Store,
-    columns: BarColumns,
-    sessions: SessionTable,
-    symbol: str,
-    stored: str,
-    timeframe: str,
-    extended_hours: bool,
-) -> BarColumns:
-    from market_data.resampling import resample_columns
-
-    return resample_columns(
+    return _Read(
         columns,
-        sessions,
-        stored,
+        with_calendar(found, series.calendar),
         timeframe,
-        actions=store.read_actions(symbol),
-        extended_hours=extended_hours,
+        sessions,
+        actions,
+        text,
+        series.first.date(),
+        series.last.date(),
+        findings,
     )
 
 
@@ -202,36 +208,45 @@ def _read_file(
     instrument: Instrument | None,
     timezone: str,
     store: Store | None,
-) -> tuple[BarColumns, Instrument, SessionTable, _Origin, Store]:
+) -> _Read:
     from market_data.importing import read_file
 
-    home = store or Store(data_home())
     checked = read_file(
-        home, path, symbol=symbol, timeframe=timeframe, instrument=instrument, timezone=timezone
+        store or Store(data_home()),
+        path,
+        symbol=symbol,
+        timeframe=timeframe,
+        instrument=instrument,
+        timezone=timezone,
     )
+    adjusted = any(finding.name == "prices_adjusted" for finding in checked.findings)
     columns = checked.columns
-    origin = _Origin(
+    return _Read(
+        columns,
+        checked.instrument,
         checked.timeframe,
+        checked.sessions,
+        checked.actions[:0] if adjusted else checked.actions,
         checked.source,
         date_of(columns.session[0]),
         date_of(columns.session[-1]),
+        checked.findings,
     )
-    return columns, checked.instrument, checked.sessions, origin, home
 
 
 def _empty_range(
     bars: Bars,
     columns: BarColumns,
-    origin: _Origin,
+    read: _Read,
     start: date | None,
     end: date | None,
     extended_hours: bool,
 ) -> str:
-    name = f"{origin.timeframe} bars of {bars.instrument.symbol}"
+    name = f"{read.timeframe} bars of {bars.instrument.symbol}"
     if columns.n_bars and not bars.n_bars and not extended_hours:
         return f"all {columns.n_bars} {name} are outside the sessions of their calendar"
     span = f"from {start or 'the first'} to {end or 'the last'}"
-    return f"no {name} {span}; there are bars from {origin.first} to {origin.last}"
+    return f"no {name} {span}; there are bars from {read.first} to {read.last}"
 
 
 def _with_finer(

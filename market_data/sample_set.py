@@ -38,7 +38,7 @@ def read_sample() -> pa.Table:
 
 def read_sample_actions(symbol: str) -> NDArray[np.void]:
     """Return the splits and dividends of a sample symbol by ex-date."""
-    with pq.ParquetFile(SAMPLE / "wiki_actions.parquet") as file:
+    with pq.ParquetFile(SAMPLE / "wiki_daily_actions.parquet") as file:
         table = file.read()
     table = table.filter(pc.equal(table["symbol"], symbol))
     actions = np.zeros(table.num_rows, DATED_ACTION)
@@ -132,7 +132,10 @@ def _load_simulated(store: Store, sessions: SessionTable) -> Series:
 def main() -> None:
     """Write the derived table of actions beside the sample's bars."""
     pq.write_table(
-        derive_sample_actions(), SAMPLE / "wiki_actions.parquet", compression="zstd", version="2.6"
+        derive_sample_actions(),
+        SAMPLE / "wiki_daily_actions.parquet",
+        compression="zstd",
+        version="2.6",
     )
 
 

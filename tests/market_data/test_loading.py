@@ -21,7 +21,7 @@ from market_data.building import dated_actions, select_bars
 from market_data.columns import BarColumns
 from market_data.importing import import_file
 from market_data.loading import load_bars
-from market_data.sample_set import load_sample, read_sample
+from market_data.sample_set import SAMPLE, load_sample, read_sample
 from market_data.sessions import days_of
 from market_data.store import Store
 from tests.market_data.making import MINUTE, minutes, write
@@ -197,9 +197,44 @@ def test_fingerprint_changes_with_everything_that_is_read(store):
     add()
     write(store, minutes(date(2024, 1, 8), 1))
     add()
-    store.write_actions("X", dated_actions([(date(2024, 1, 8), 2.0, 0.0)]), "test")
+    store.write_actions("X", dated_actions([(date(2024, 1, 8), 1.0, 0.5)]), "test")
     add()
     assert len(seen) == 7
+
+
+# Corporate actions that belong to the prices, or don't.
+
+
+def test_prices_that_are_split_adjusted_already_get_no_actions(sample, store):
+    days = sample.read_columns("AAPL", "1d")[0]
+    adjusted = load_bars(sample, "AAPL", "1d", adjust="splits").bars.prices
+    columns = BarColumns(days.ts, days.session, adjusted)
+    store.write_bars("AAPL", "1d", columns, calendar="XNYS", source="adjusted elsewhere")
+    store.write_actions("AAPL", sample.read_actions("AAPL"), "test")
+    loaded = load_bars(store, "AAPL", "1d")
+    assert loaded.bars.actions.shape == (0,)
+    assert [(f.name, f.count) for f in loaded.findings] == [("prices_adjusted", 2)]
+    assert "split of 2000-06-21" in loaded.findings[0].message
+    assert load_bars(store, "AAPL", "1w").bars.actions.shape == (0,)
+    assert load_bars(sample, "AAPL", "1d").findings == ()
+
+
+def test_prices_that_show_only_some_splits_are_refused(sample, store):
+    days = sample.read_columns("AAPL", "1d")[0]
+    store.write_bars("AAPL", "1d", days, calendar="XNYS", source="test")
+    wrong = dated_actions([(date(2000, 6, 21), 2.0, 0.0), (date(2003, 5, 5), 2.0, 0.0)])
+    store.write_actions("AAPL", wrong, "test")
+    with pytest.raises(DataError, match="do not show the split of 2003-05-05, but they show"):
+        load_bars(store, "AAPL", "1d")
+
+
+def test_file_takes_the_actions_beside_it(sample, store):
+    loaded = load_bars(SAMPLE / "wiki_daily.parquet", "AAPL", store=store)
+    assert np.array_equal(loaded.bars.actions, load_bars(sample, "AAPL", "1d").bars.actions)
+    assert [f.name for f in loaded.findings] == ["columns_ignored", "large_moves"]
+    report = import_file(store, SAMPLE / "wiki_daily.parquet", symbol="MSFT")
+    assert report.rows == 3270
+    assert np.array_equal(store.read_actions("MSFT"), sample.read_actions("MSFT"))
 
 
 # Straight from a file.
