@@ -206,7 +206,7 @@ def _from_talib(
     def compute(columns: list[Column], params: Sequence[float]) -> tuple[float, ...]:
         try:
             result = function(*columns, *_values(spec, params))
-        except Exception as error:  # noqa: BLE001 - TA-Lib raises nothing more precise
+        except Exception as error:
             raise SpecError(f"`{spec.name}` does not take these parameters: {error}") from error
         if not isinstance(result, tuple):
             result = (result,)
