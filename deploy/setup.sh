@@ -11,6 +11,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 VENV=.venv
 PACKAGES_STAMP=$VENV/.packages-stamp
 KERNELS_STAMP=$VENV/.kernels-stamp
+INSTALL_LOG=$VENV/.install.log
+QUICKFIX_CXXFLAGS="-O1 -g0 -DHAVE_SSL"
+QUICKFIX_LDFLAGS="-Wl,--no-as-needed -lssl -lcrypto"
 HEARTBEAT_S=${HEARTBEAT_S:-20}
 # Behind pyenv's shims there may still be the system's own.
 SYSTEM_PYTHON=${SYSTEM_PYTHON:-/usr/bin/python3}
@@ -98,11 +101,13 @@ bootstrapped_uv() {
     echo build/bootstrap/bin/uv
 }
 
-# uv does not read pip's settings: a machine that reaches packages through a
-# mirror of its own has told only pip where it is.
-follow_pip_index() {
+# uv and pip don't read each other's settings: a machine that reaches packages
+# through a mirror of its own may have told only one of them where it is.
+follow_index() {
     local index
-    if [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ] && $VENV/bin/python -m pip --version >/dev/null 2>&1; then
+    if [ -n "${UV_DEFAULT_INDEX:-${UV_INDEX_URL:-}}" ]; then
+        export PIP_INDEX_URL=${PIP_INDEX_URL:-${UV_DEFAULT_INDEX:-$UV_INDEX_URL}}
+    elif $VENV/bin/python -m pip --version >/dev/null 2>&1; then
         index=$($VENV/bin/python -m pip config get global.index-url 2>/dev/null || true)
         index=${PIP_INDEX_URL:-$index}
         if [ -n "$index" ]; then export UV_DEFAULT_INDEX=$index; fi
@@ -125,39 +130,27 @@ has_header() {
     printf '#include <%s>\n' "$1" | "${CXX:-c++}" -I"$include" -x c++ -E - >/dev/null 2>&1
 }
 
-# quickfix is published as source only. Say what is missing before it builds,
-# not five minutes later in the middle of a compiler's output.
-check_compiler() {
-    if has_quickfix_with_tls; then return; fi
-    if ! "${CXX:-c++}" --version >/dev/null 2>&1; then
-        fail "quickfix needs a C++ compiler and there is none; on Debian: apt-get install build-essential"
-    fi
-    has_header openssl/ssl.h || fail "quickfix needs OpenSSL's headers; on Debian: apt-get install libssl-dev"
-    has_header Python.h || fail "quickfix needs Python's headers; on Debian: apt-get install python3-dev"
-}
-
+# Whether the pinned quickfix is there and was built with what we need of it.
 has_quickfix_with_tls() {
-    $VENV/bin/python -c 'import quickfix; quickfix.SSLSocketInitiator, quickfix.SSLSocketAcceptor' \
-        >/dev/null 2>&1
+    $VENV/bin/python -c '
+import sys, importlib.metadata, quickfix
+quickfix.SSLSocketInitiator, quickfix.SSLSocketAcceptor
+sys.exit("quickfix==" + importlib.metadata.version("quickfix") not in sys.argv[1].split())
+' "$(quickfix_pin)" >/dev/null 2>&1
 }
 
-# Run a command and say every now and then that it still runs. What it prints
-# itself is shown as it comes and kept in a log, by which the reason is known.
+# Run a command and say every now and then what still goes on. What it prints
+# itself is shown as it comes and kept in a log.
 run_with_heartbeat() {
-    local log=$1; shift
-    local seconds=0 doing pid status=0
-    : > "$log"
-    "$@" > >(tee -a "$log" >&2) 2>&1 &
+    local doing=$1; shift
+    local seconds=0 pid status=0
+    "$@" > >(tee $INSTALL_LOG >&2) 2>&1 &
     pid=$!
     trap 'kill $pid 2>/dev/null; exit 130' INT TERM
     while kill -0 $pid 2>/dev/null; do
         sleep 1
         seconds=$((seconds + 1))
         if [ $((seconds % HEARTBEAT_S)) -eq 0 ]; then
-            doing="installing packages"
-            if grep -q 'Building quickfix' "$log" && ! grep -q 'Built quickfix' "$log"; then
-                doing="compiling quickfix (4 to 8 minutes, once: uv keeps the result)"
-            fi
             say "$(printf '%d:%02d' $((seconds / 60)) $((seconds % 60))) $doing"
         fi
     done
@@ -166,29 +159,78 @@ run_with_heartbeat() {
     return $status
 }
 
-install_packages() {
-    # -O1 halves the time of quickfix's build; HAVE_SSL gives TLS; without
-    # --no-as-needed the linker drops OpenSSL and the import fails. Build
-    # isolation is off so that the build tools are pinned as well.
-    CXXFLAGS="-O1 -g0 -DHAVE_SSL" LDFLAGS="-Wl,--no-as-needed -lssl -lcrypto" \
-        run_with_heartbeat $VENV/.install.log \
-        $VENV/bin/uv pip install --python $VENV --no-build-isolation --require-hashes \
-        --requirement requirements.lock "$@"
+# quickfix is published as source only. Say what is missing before it builds,
+# not five minutes later in the middle of a compiler's output.
+check_compiler() {
+    if ! "${CXX:-c++}" --version >/dev/null 2>&1; then
+        fail "quickfix needs a C++ compiler and there is none; on Debian: apt-get install build-essential"
+    fi
+    has_header openssl/ssl.h || fail "quickfix needs OpenSSL's headers; on Debian: apt-get install libssl-dev"
+    has_header Python.h || fail "quickfix needs Python's headers; on Debian: apt-get install python3-dev"
+}
+
+# -O1 halves the time of the build; HAVE_SSL gives TLS; without --no-as-needed
+# the linker drops OpenSSL and the import fails. Build isolation is off so that
+# the build tools are pinned as well.
+build_quickfix() {
+    local folder=$1
+    check_compiler
+    say "compiling quickfix, which is published as source only: 4 to 8 minutes, once"
+    rm -rf build/wheels
+    mkdir -p build "$(dirname "$folder")"
+    quickfix_pin > build/quickfix.txt
+    CXXFLAGS=$QUICKFIX_CXXFLAGS LDFLAGS=$QUICKFIX_LDFLAGS \
+        run_with_heartbeat "compiling quickfix (4 to 8 minutes, once)" \
+        $VENV/bin/python -m pip wheel --quiet --no-cache-dir --no-build-isolation --no-deps \
+        --require-hashes --requirement build/quickfix.txt --wheel-dir build/wheels \
+        || fail "quickfix could not be compiled (see above and $INSTALL_LOG)"
+    # Whole or absent, because another checkout may look for it right now.
+    rm -rf "$folder.$$"
+    cp -r build/wheels "$folder.$$"
+    mv -T "$folder.$$" "$folder" 2>/dev/null || rm -rf "$folder.$$"
+}
+
+# The lines of the lock that pin quickfix.
+quickfix_pin() {
+    sed -n '/^quickfix==/,/^    # via/p' requirements.lock
+}
+
+# The built wheel is kept outside the checkout, by all that went into it: uv and
+# pip forget it where the index doesn't let them keep downloads.
+wheel_folder() {
+    local key
+    key=$({
+        quickfix_pin
+        echo "$QUICKFIX_CXXFLAGS $QUICKFIX_LDFLAGS"
+        $VENV/bin/python -c 'import sys, sysconfig; print(sys.version, sysconfig.get_platform())'
+    } | cksum)
+    echo "${XDG_CACHE_HOME:-${HOME:-$PWD/build}/.cache}/quarterdeck/wheels/quickfix-${key%% *}"
+}
+
+install_quickfix() {
+    local folder attempt
+    if has_quickfix_with_tls; then return; fi
+    folder=$(wheel_folder)
+    for attempt in 1 2; do
+        if ! compgen -G "$folder/quickfix-*.whl" >/dev/null; then build_quickfix "$folder"; fi
+        $VENV/bin/uv pip install --quiet --python $VENV --no-deps --reinstall "$folder"/quickfix-*.whl \
+            || say "the quickfix in $folder can't be installed"
+        if has_quickfix_with_tls; then return; fi
+        if [ $attempt -eq 1 ]; then say "the quickfix in $folder doesn't load with TLS: compiling it again"; fi
+        rm -rf "$folder"
+    done
+    fail "quickfix was compiled but doesn't load with TLS: see $INSTALL_LOG"
 }
 
 install_all() {
     local started=$SECONDS
-    follow_pip_index
+    follow_index
     install_uv
-    check_compiler
+    install_quickfix
     say "installing $(grep -c '^[a-z].*==' requirements.lock) packages from requirements.lock"
-    install_packages || fail "the packages could not be installed (see above)"
-    if ! has_quickfix_with_tls; then
-        say "the quickfix in uv's cache was built without TLS, so it is compiled again"
-        $VENV/bin/uv cache clean --quiet quickfix
-        install_packages --reinstall-package quickfix || fail "quickfix could not be compiled (see above)"
-        has_quickfix_with_tls || fail "quickfix was compiled but has no TLS: see $VENV/.install.log"
-    fi
+    run_with_heartbeat "installing packages" \
+        $VENV/bin/uv pip install --python $VENV --no-build-isolation --require-hashes \
+        --requirement requirements.lock || fail "the packages could not be installed (see above)"
     $VENV/bin/uv pip install --quiet --python $VENV --no-build-isolation --no-deps --editable . \
         || fail "the project itself could not be installed (see above)"
     say "packages installed in $((SECONDS - started)) s"

@@ -20,20 +20,19 @@ case "$*" in
     *sys.version_info*) exit {refuses} ;;
     --version) echo "Python {version}" ;;
     "-m venv "*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;
+    *"pip wheel"*)
+        sleep "${BUILD_S:-0}"; mkdir -p build/wheels; echo "with TLS" > build/wheels/quickfix-1.whl ;;
     *"install"*) cp "$FAKES/uv" "$(dirname "$0")/uv" ;;
-    *"import quickfix"*) test -e "$(dirname "$0")/quickfix-is-built" ;;
+    *quickfix*) test -e "$(dirname "$0")/quickfix-is-built" ;;
     *sysconfig*) echo /nowhere ;;
     *"config get"*) exit 1 ;;
 esac
 """
 FAKE_UV = """#!/bin/sh
 echo "uv: $*" >> "$LOG"
-case "$*" in
-    *requirements.lock*)
-        echo "   Building quickfix==1.16.0"; sleep "${BUILD_S:-0}"; echo "      Built quickfix==1.16.0"
-        test -z "$WITHOUT_TLS" || case "$*" in *--reinstall-package*) ;; *) exit 0 ;; esac
-        touch "$(dirname "$0")/quickfix-is-built" ;;
-esac
+for wheel in "$@"; do
+    case "$wheel" in *.whl) ! grep -q "with TLS" "$wheel" || touch "$(dirname "$0")/quickfix-is-built" ;; esac
+done
 """
 FAKE_COMPILER = """#!/bin/sh
 case "$*" in --version) exit 0 ;; esac
@@ -44,7 +43,7 @@ case "$*" in --version) exit 0 ;; esac
 # What set-up itself calls; the machine has nothing else but what a test gives it.
 TOOLS = {
     *("bash", "sh", "cat", "cp", "mkdir", "rm", "dirname", "grep", "tee", "sleep", "cksum"),
-    *("touch", "find"),
+    *("touch", "find", "sed", "mv"),
 }
 
 
@@ -56,6 +55,7 @@ class Machine:
         self.fakes = folder / "fakes"
         self.bin = folder / "bin"
         self.log = folder / "log"
+        self.home = folder / "a home"
         for made in (self.checkout / "deploy", self.fakes, self.bin):
             made.mkdir(parents=True)
         for name in (
@@ -88,7 +88,7 @@ class Machine:
             "PATH": str(self.bin),
             "LOG": str(self.log),
             "FAKES": str(self.fakes),
-            "HOME": str(self.bin),
+            "HOME": str(self.home),
             "SYSTEM_PYTHON": "none",
         }
         return subprocess.run(
@@ -202,6 +202,7 @@ def test_what_the_build_needs_is_said_in_one_line_before_it_starts(
     done = machine.set_up(**environment)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"setup: error: quickfix {said}"
+    assert "pip wheel" not in machine.log.read_text()
     assert "requirements.lock" not in machine.log.read_text()
 
 
@@ -216,15 +217,61 @@ def test_long_build_is_reported_while_it_runs(machine: Machine) -> None:
     machine.has_python(machine.bin / "python3.13")
     done = machine.set_up(BUILD_S="3", HEARTBEAT_S="1")
     assert done.returncode == 0, done.stderr
-    assert "setup: 0:02 compiling quickfix (4 to 8 minutes" in done.stderr
+    assert "setup: 0:02 compiling quickfix (4 to 8 minutes, once)" in done.stderr
 
 
-def test_quickfix_without_tls_in_the_cache_is_compiled_again(machine: Machine) -> None:
+def _kept_wheel(machine: Machine) -> Path:
+    (wheel,) = machine.home.glob(".cache/quarterdeck/wheels/*/quickfix-1.whl")
+    return wheel
+
+
+def _forget_environment(machine: Machine) -> None:
+    shutil.rmtree(machine.checkout / ".venv")
+
+
+def test_built_quickfix_is_kept_for_the_next_checkout(machine: Machine) -> None:
     machine.has_python(machine.bin / "python3.13")
-    done = machine.set_up(WITHOUT_TLS="1")
+    machine.set_up()
+    assert "pip wheel" in machine.log.read_text()
+    assert _kept_wheel(machine).read_text() == "with TLS\n"
+    _forget_environment(machine)
+    done = machine.set_up(CXX="no-such-compiler")
     assert done.returncode == 0, done.stderr
-    assert "built without TLS, so it is compiled again" in done.stderr
-    assert "uv: cache clean --quiet quickfix" in machine.log.read_text()
+    assert "pip wheel" not in machine.log.read_text()
+
+
+def test_kept_quickfix_serves_only_the_same_python_and_the_same_pin(machine: Machine) -> None:
+    machine.has_python(machine.bin / "python3.13")
+    machine.set_up()
+    _forget_environment(machine)
+    lock = machine.checkout / "requirements.lock"
+    lock.write_text(lock.read_text().replace("quickfix==1.16.0", "quickfix==1.17.0"))
+    machine.set_up()
+    assert "pip wheel" in machine.log.read_text()
+    _forget_environment(machine)
+    other = FAKE_PYTHON.replace("/nowhere", "/elsewhere").replace("{refuses}", "0")
+    machine.has(machine.bin / "python3.13", other)
+    machine.set_up()
+    assert "pip wheel" in machine.log.read_text()
+
+
+def test_kept_quickfix_without_tls_is_compiled_again(machine: Machine) -> None:
+    machine.has_python(machine.bin / "python3.13")
+    machine.set_up()
+    _forget_environment(machine)
+    _kept_wheel(machine).write_text("without")
+    done = machine.set_up()
+    assert done.returncode == 0, done.stderr
+    assert "doesn't load with TLS: compiling it again" in done.stderr
+    assert "pip wheel" in machine.log.read_text()
+
+
+def test_quickfix_that_never_gets_tls_is_an_error(machine: Machine) -> None:
+    script = FAKE_PYTHON.replace("with TLS", "without").replace("{refuses}", "0")
+    machine.has(machine.bin / "python3.13", script)
+    done = machine.set_up()
+    assert done.returncode == 1
+    assert "quickfix was compiled but doesn't load with TLS" in done.stderr.splitlines()[-1]
 
 
 def test_environment_whose_python_is_gone_is_replaced(machine: Machine) -> None:
@@ -239,9 +286,8 @@ def test_environment_whose_python_is_gone_is_replaced(machine: Machine) -> None:
 
 def test_failed_installation_is_tried_again_next_time(machine: Machine) -> None:
     machine.has_python(machine.bin / "python3.13")
-    machine.has(
-        machine.fakes / "uv", '#!/bin/sh\necho "uv: $*" >> "$LOG"; echo no network; exit 2\n'
-    )
+    offline = 'case "$*" in *requirements.lock*) echo no network; exit 2 ;; esac\n'
+    machine.has(machine.fakes / "uv", FAKE_UV + offline)
     failed = machine.set_up()
     assert failed.returncode == 1
     assert "no network" in failed.stderr
