@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from foundation.files import atomic_directory
+from research.arrow_columns import dates, names, nothing, table_of, texts, times, truths
 from research.backtest import (
     ENGINE_VERSION,
     Backtest,
@@ -42,11 +43,10 @@ from trading.codes import (
     TIMES_IN_FORCE,
 )
 from trading.document import canonical
-from trading.dtypes import END_OF_DATA, FREE, ORDER_LOG, UNKNOWN
+from trading.dtypes import END_OF_DATA, FREE, ORDER_LOG, TRUE, UNKNOWN
 from trading.identifiers import cash_event_id, client_order_id, execution_id
 
 PORTFOLIO = "PORTFOLIO"
-_TS = pa.timestamp("us", tz="UTC")
 
 
 def write_result(backtest: Backtest, directory: Path) -> Summary:
@@ -72,20 +72,12 @@ def write_result(backtest: Backtest, directory: Path) -> Summary:
 # Tables.
 
 
-def _times(ns: NDArray[np.int64]) -> pa.Array:
-    return pa.array(np.asarray(ns, np.int64) // 1000).cast(_TS)
-
-
-def _names(codes: NDArray[Any], names: tuple[str, ...]) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(pa.array(np.asarray(codes, np.int8)), pa.array(names))
-
-
 def _same(text: str, n: int) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int8)), pa.array([text]))
+    return names(np.zeros(n, np.int8), (text,))
 
 
 def _sides(side: NDArray[np.int64], up: str, down: str) -> pa.Array:
-    return _names(np.where(np.asarray(side) > 0, 0, 1), (up, down))
+    return names(np.where(np.asarray(side) > 0, 0, 1), (up, down))
 
 
 def result_tables(backtest: Backtest, curve: PortfolioCurve) -> dict[str, pa.Table]:
@@ -100,17 +92,9 @@ def result_tables(backtest: Backtest, curve: PortfolioCurve) -> dict[str, pa.Tab
         "decisions": [decisions_table(s) for s in sleeves],
     }
     return {
-        name: pa.concat_tables([_plain(t) for t in tables], promote_options="default")
+        name: pa.concat_tables(tables, promote_options="default")
         for name, tables in per_table.items()
     }
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """Return the table with its dictionaries as strings, so that tables can be joined."""
-    for k, column in enumerate(table.schema):
-        if pa.types.is_dictionary(column.type):
-            table = table.set_column(k, column.name, table.column(k).cast(pa.string()))
-    return table
 
 
 def trades_table(s: SleeveResult) -> pa.Table:
@@ -125,13 +109,13 @@ def trades_table(s: SleeveResult) -> pa.Table:
     up = t["high"] / entry - 1.0
     down = t["low"] / entry - 1.0
     long = t["side"] > 0
-    return pa.table(
+    return table_of(
         {
             "symbol": _same(s.symbol, len(t)),
             "trade_id": np.arange(1, len(t) + 1, dtype=np.int64),
             "side": _sides(t["side"], "long", "short"),
-            "entry_ts": _times(t["entry_ts"]),
-            "exit_ts": _times(t["exit_ts"]),
+            "entry_ts": times(t["entry_ts"]),
+            "exit_ts": times(t["exit_ts"]),
             "entry_price": entry,
             "exit_price": leave,
             "quantity": t["largest_lots"] * lot,
@@ -145,7 +129,7 @@ def trades_table(s: SleeveResult) -> pa.Table:
             "return": t["net_profit"] / np.where(notional > 0.0, notional, np.nan),
             "mae": np.minimum(np.where(long, down, -up), 0.0),
             "mfe": np.maximum(np.where(long, up, -down), 0.0),
-            "exit_reason": _names(t["reason"], REASONS),
+            "exit_reason": names(t["reason"], REASONS),
             "sign_differs": sign_differs(s),
         }
     )
@@ -199,23 +183,23 @@ def orders_table(run_id: str, s: SleeveResult) -> pa.Table:
         for r in rows
     ]
     has_fill = rows["filled_lots"] > 0
-    return pa.table(
+    return table_of(
         {
             "symbol": _same(s.symbol, len(rows)),
-            "client_order_id": pa.array(ids, pa.string()),
-            "created_ts": _times(rows["created_ts"]),
-            "ended_ts": _times(rows["ended_ts"]),
-            "role": _names(rows["role"], ROLES),
+            "client_order_id": texts(ids),
+            "created_ts": times(rows["created_ts"]),
+            "ended_ts": times(rows["ended_ts"]),
+            "role": names(rows["role"], ROLES),
             "side": _sides(rows["side"], "buy", "sell"),
-            "type": _names(rows["type"], ORDER_TYPES),
-            "time_in_force": _names(rows["time_in_force"], TIMES_IN_FORCE),
+            "type": names(rows["type"], ORDER_TYPES),
+            "time_in_force": names(rows["time_in_force"], TIMES_IN_FORCE),
             "quantity": rows["lots"] * lot,
             "filled_quantity": rows["filled_lots"] * lot,
             "average_price": np.where(has_fill, rows["filled_notional"] / filled, np.nan),
             "limit_price": rows["limit_price"],
             "stop_price": rows["stop_price"],
-            "status": _names(rows["state"], ORDER_STATES),
-            "reason": _names(rows["reason"], REASONS),
+            "status": names(rows["state"], ORDER_STATES),
+            "reason": names(rows["reason"], REASONS),
             "bracket": rows["bracket"],
             "rung": np.where(rows["role"] == 0, rows["slot"], -1),
             "n_replaced": rows["n_replaced"],
@@ -233,18 +217,16 @@ def fills_table(run_id: str, s: SleeveResult) -> pa.Table:
     by_sequence = dict(
         zip(orders["sequence"].to_pylist(), orders["client_order_id"].to_pylist(), strict=True)
     )
-    return pa.table(
+    return table_of(
         {
             "symbol": _same(s.symbol, len(rows)),
-            "execution_id": pa.array(
-                [execution_id(run_id, s.symbol, k + 1) for k in range(len(rows))], pa.string()
+            "execution_id": texts(
+                [execution_id(run_id, s.symbol, k + 1) for k in range(len(rows))]
             ),
-            "client_order_id": pa.array(
-                [by_sequence[int(q)] for q in rows["sequence"]], pa.string()
-            ),
-            "ts": _times(rows["ts"]),
+            "client_order_id": texts([by_sequence[int(q)] for q in rows["sequence"]]),
+            "ts": times(rows["ts"]),
             "side": _sides(rows["side"], "buy", "sell"),
-            "role": _names(rows["role"], ROLES),
+            "role": names(rows["role"], ROLES),
             "quantity": rows["lots"] * lot,
             "price": rows["price"],
             "commission": rows["commission"],
@@ -258,14 +240,12 @@ def cash_events_table(run_id: str, s: SleeveResult) -> pa.Table:
     """Build the dividends, borrow costs and split fractions of a sleeve."""
     rows = s.run.cash_events
     lot = float(s.linked.plan.policy[0]["lot"])
-    return pa.table(
+    return table_of(
         {
             "symbol": _same(s.symbol, len(rows)),
-            "event_id": pa.array(
-                [cash_event_id(run_id, s.symbol, k + 1) for k in range(len(rows))], pa.string()
-            ),
-            "ts": _times(rows["ts"]),
-            "kind": _names(rows["kind"], CASH_EVENTS),
+            "event_id": texts([cash_event_id(run_id, s.symbol, k + 1) for k in range(len(rows))]),
+            "ts": times(rows["ts"]),
+            "kind": names(rows["kind"], CASH_EVENTS),
             "amount": rows["amount"],
             "quantity": rows["lots"] * lot,
             "rate": rows["rate"],
@@ -286,15 +266,15 @@ def _equity_columns(
 ) -> pa.Table:
     n = len(ts)
     peak = np.maximum.accumulate(np.maximum(equity, start))
-    return pa.table(
+    return table_of(
         {
-            "ts": _times(ts),
+            "ts": times(ts),
             "symbol": _same(symbol, n),
-            "session": pa.array(np.asarray(session, np.int32)).cast(pa.date32()),
+            "session": dates(session),
             "equity": equity,
             "cash": cash,
-            "position": pa.nulls(n, pa.float64()) if position is None else position,
-            "price": pa.nulls(n, pa.float64()) if price is None else price,
+            "position": nothing(n) if position is None else position,
+            "price": nothing(n) if price is None else price,
             "drawdown": (peak - equity) / peak,
             "buy_and_hold": buy_and_hold,
         }
@@ -335,7 +315,7 @@ def _portfolio_table(backtest: Backtest, curve: PortfolioCurve) -> pa.Table:
 
 def _truth(flags: NDArray[np.int8]) -> pa.Array:
     """Turn three-valued logic into nullable booleans; unknown is null."""
-    return pa.array(flags == 2, mask=flags == UNKNOWN)
+    return truths(flags == TRUE, flags != UNKNOWN)
 
 
 def decisions_table(s: SleeveResult) -> pa.Table:
@@ -345,7 +325,7 @@ def decisions_table(s: SleeveResult) -> pa.Table:
     n = bars.n_bars - first
     lot = float(linked.plan.policy[0]["lot"])
     columns: dict[str, Any] = {
-        "ts": _times(bars.ts[first:]),
+        "ts": times(bars.ts[first:]),
         "symbol": _same(s.symbol, n),
         "close": bars.prices[3, first:],
         "position": record.lots[first:] * lot,
@@ -364,9 +344,9 @@ def decisions_table(s: SleeveResult) -> pa.Table:
             )
         else:
             columns[name] = feed.matrix[indicator.row, first:]
-    columns["action"] = _names(record.actions[first:], ACTIONS)
-    columns["reason"] = _names(record.reasons[first:], REASONS)
-    return pa.table(columns)
+    columns["action"] = names(record.actions[first:], ACTIONS)
+    columns["reason"] = names(record.reasons[first:], REASONS)
+    return table_of(columns)
 
 
 # Summary.
