@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from foundation.files import atomic_file
-from market_data.store import Series, Store
+from market_data.series import Series
+from market_data.store import Store
 from trading.instruments import Instrument
 
 if TYPE_CHECKING:

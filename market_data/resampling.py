@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from foundation.errors import DataError
 from market_data.building import place_bars
 from market_data.columns import BarColumns
+from market_data.series import Series
 from market_data.sessions import Placement, SessionTable, monday, schedule_bars
-from market_data.store import Series, Store
+from market_data.store import Store
 from market_data.timeframes import Timeframe, parse_timeframe
 
 

@@ -16,8 +16,9 @@ from market_data.actions import derive_actions
 from market_data.building import DATED_ACTION, place_bars
 from market_data.columns import COLUMN_NAMES, BarColumns, arrow_column, column_values
 from market_data.generator import SIM, generate_minutes
+from market_data.series import Series
 from market_data.sessions import SessionTable, days_of
-from market_data.store import Series, Store
+from market_data.store import Store
 from market_data.timeframes import DAY_NS, parse_timeframe
 from trading.instruments import Instrument
 

@@ -18,15 +18,10 @@ bars again changes nothing. Writers of one series wait for each other.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime
+from dataclasses import asdict, replace
+from datetime import date
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -36,7 +31,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from foundation.errors import DataError
-from foundation.files import PARTIAL_SUFFIX, atomic_file, write_text
+from foundation.files import atomic_file, write_text
 from market_data.building import DATED_ACTION
 from market_data.calendars import (
     ALWAYS_OPEN,
@@ -50,70 +45,24 @@ from market_data.columns import (
     BarColumns,
     arrow_column,
     column_values,
-    merge_columns,
+)
+from market_data.series import (
+    Series,
+    merge_parts,
+    part_of,
+    read_all,
+    read_parquet,
+    read_series,
+    remove_unnamed,
+    series_lock,
+    write_part,
+    write_series,
 )
 from market_data.sessions import SessionTable, date_of
-from market_data.timeframes import DAY_NS, Timeframe, parse_timeframe
+from market_data.timeframes import DAY_NS, parse_timeframe
 from trading.instruments import Instrument
 
-SERIES_FORMAT = 1
-WHOLE_SERIES = "all"
-_FEWEST_FOR_THREADS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """One Parquet file of a series; times in UTC nanoseconds."""
-
-    name: str
-    rows: int
-    first_ns: int
-    last_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """The stored bars of one symbol and timeframe.
-
-    Attributes
-    ----------
-    symbol, timeframe, calendar : str
-        The calendar is the one by which sessions were checked.
-    files : tuple of StoredFile
-        Oldest first.
-    sources : tuple of str
-        Where the bars came from, in order of import.
-    """
-
-    symbol: str
-    timeframe: str
-    calendar: str
-    files: tuple[StoredFile, ...]
-    sources: tuple[str, ...]
-
-    @property
-    def rows(self) -> int:
-        """Number of bars."""
-        return sum(file.rows for file in self.files)
-
-    @property
-    def first(self) -> datetime:
-        """Open time of the first bar."""
-        return _moment(self.files[0].first_ns)
-
-    @property
-    def last(self) -> datetime:
-        """Open time of the last bar."""
-        return _moment(self.files[-1].last_ns)
-
-    @property
-    def source(self) -> str:
-        """All sources in one line."""
-        return "; ".join(self.sources)
-
-
-def _moment(ns: int) -> datetime:
-    return datetime.fromtimestamp(ns // 1_000_000_000, UTC)
+__all__ = ["Series", "Store", "content_digest", "with_calendar"]
 
 
 class Store:
@@ -132,13 +81,13 @@ class Store:
 
     def list_series(self) -> list[Series]:
         """Return all stored series, by symbol and length of timeframe."""
-        found = [_read_series(path) for path in self.home.glob("bars/*/*/series.json")]
+        found = [read_series(path) for path in self.home.glob("bars/*/*/series.json")]
         return sorted(found, key=lambda s: (s.symbol, parse_timeframe(s.timeframe).length_ns))
 
     def find_series(self, symbol: str, timeframe: str) -> Series | None:
         """Return one series, or None when nothing is stored of it."""
         path = self.series_folder(symbol, timeframe) / "series.json"
-        return _read_series(path) if path.exists() else None
+        return read_series(path) if path.exists() else None
 
     def symbols(self) -> list[str]:
         """Return the symbols of which bars are stored, sorted."""
@@ -187,28 +136,28 @@ class Store:
         """
         frame = parse_timeframe(timeframe)
         folder = self.series_folder(symbol, timeframe)
-        with _locked(folder):
+        with series_lock(folder):
             before = self.find_series(symbol, timeframe)
             if before is not None and before.calendar != calendar:
                 raise DataError(
                     f"stored {timeframe} bars of {symbol} have calendar {before.calendar}, "
                     f"the new ones {calendar}"
                 )
-            merged, changed = _merge_parts(folder, before, frame, columns, overwrite)
+            merged, changed = merge_parts(folder, before, frame, columns, overwrite)
             if before is not None and not changed and source in before.sources:
-                _remove_unnamed(folder, before)
+                remove_unnamed(folder, before)
                 return before
-            kept = {} if before is None else {_part_of(file.name): file for file in before.files}
+            kept = {} if before is None else {part_of(file.name): file for file in before.files}
             for part in changed:
-                kept[part] = _write_part(folder, part, merged[part])
+                kept[part] = write_part(folder, part, merged[part])
             sources = () if before is None else before.sources
             if source not in sources:
                 sources = (*sources, source)
             after = Series(
                 symbol, timeframe, calendar, tuple(kept[part] for part in sorted(kept)), sources
             )
-            _write_series(folder, after)
-            _remove_unnamed(folder, after)
+            write_series(folder, after)
+            remove_unnamed(folder, after)
             return after
 
     def read_columns(
@@ -238,7 +187,7 @@ class Store:
                 and (last_ns is None or file.first_ns <= last_ns)
             ]
             try:
-                tables = _read_all([folder / file.name for file in wanted])
+                tables = read_all([folder / file.name for file in wanted])
             except FileNotFoundError as error:
                 # A writer has just put new files in the place of these.
                 if attempt == 2:
@@ -310,7 +259,7 @@ class Store:
             }
         )
         path = self.home / "actions" / f"{_encode(symbol)}.parquet"
-        if path.exists() and _read_parquet(path).equals(table):
+        if path.exists() and read_parquet(path).equals(table):
             return
         with atomic_file(path) as partial:
             pq.write_table(table, partial, compression="zstd")
@@ -320,7 +269,7 @@ class Store:
         path = self.home / "actions" / f"{_encode(symbol)}.parquet"
         if not path.exists():
             return np.zeros(0, DATED_ACTION)
-        table = _read_parquet(path)
+        table = read_parquet(path)
         actions = np.zeros(table.num_rows, DATED_ACTION)
         actions["ex_date"] = column_values(table["ex_date"], "i4")
         actions["split_ratio"] = column_values(table["split_ratio"], "f8")
@@ -364,9 +313,6 @@ class Store:
         return table
 
 
-# Files of a series.
-
-
 def _encode(symbol: str) -> str:
     if not symbol or symbol.strip() != symbol or symbol in (".", ".."):
         raise DataError(f"a symbol must be a word without spaces around it, got {symbol!r}")
@@ -377,117 +323,8 @@ def _symbol_folder(symbol: str) -> str:
     return f"symbol={_encode(symbol)}"
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a series against other writers, of this process or another."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise DataError(f"cannot write {folder}: {error.strerror or error}") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _read_series(path: Path) -> Series:
-    try:
-        fields = json.loads(path.read_text("utf-8"))
-        return Series(
-            fields["symbol"],
-            fields["timeframe"],
-            fields["calendar"],
-            tuple(StoredFile(**file) for file in fields["files"]),
-            tuple(fields["sources"]),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged: {error}") from error
-
-
-def _write_series(folder: Path, series: Series) -> None:
-    fields = {"format": SERIES_FORMAT, **asdict(series)}
-    write_text(folder / "series.json", json.dumps(fields, indent=1, sort_keys=True) + "\n")
-
-
-def _remove_unnamed(folder: Path, series: Series) -> None:
-    """Remove replaced files and what a killed writer left; the lock is held."""
-    named = {file.name for file in series.files}
-    for pattern in ("*.parquet", f".*{PARTIAL_SUFFIX}"):
-        for path in folder.glob(pattern):
-            if path.name not in named:
-                path.unlink(missing_ok=True)
-
-
-def _part_of(file_name: str) -> str:
-    return file_name.split(".", 1)[0]
-
-
-def _split_by_month(frame: Timeframe, columns: BarColumns) -> dict[str, BarColumns]:
-    if not frame.intraday:
-        return {WHOLE_SERIES: columns}
-    months = columns.session.astype("datetime64[D]").astype("datetime64[M]")
-    starts = np.flatnonzero(np.append(True, months[1:] != months[:-1]))
-    stops = np.append(starts[1:], months.shape[0])
-    return {
-        str(months[start]): columns.select(slice(int(start), int(stop)))
-        for start, stop in zip(starts, stops, strict=True)
-    }
-
-
-def _merge_parts(
-    folder: Path,
-    before: Series | None,
-    frame: Timeframe,
-    columns: BarColumns,
-    overwrite: bool,
-) -> tuple[dict[str, BarColumns], list[str]]:
-    """Return the parts that the new bars touch, and which of them change."""
-    stored = {} if before is None else {_part_of(file.name): file for file in before.files}
-    merged: dict[str, BarColumns] = {}
-    changed: list[str] = []
-    for part, new in _split_by_month(frame, columns).items():
-        if part not in stored:
-            merged[part] = new
-            changed.append(part)
-            continue
-        old = BarColumns.from_tables([_read_parquet(folder / stored[part].name)])
-        merged[part] = merge_columns(old, new, overwrite=overwrite)
-        if not merged[part].equals(old):
-            changed.append(part)
-    return merged, changed
-
-
-def _write_part(folder: Path, part: str, columns: BarColumns) -> StoredFile:
-    table = columns.to_table()
-    name = f"{part}.{columns.digest()[:12]}.parquet"
-    with atomic_file(folder / name) as partial:
-        pq.write_table(table, partial, compression="zstd", use_dictionary=["session"])
-    return StoredFile(name, columns.n_bars, int(columns.ts[0]), int(columns.ts[-1]))
-
-
-def _read_all(paths: list[Path]) -> list[pa.Table]:
-    # Months are small: whole files side by side are faster than the columns
-    # of one file side by side.
-    if len(paths) < _FEWEST_FOR_THREADS:
-        return [_read_parquet(path) for path in paths]
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        return list(pool.map(_read_parquet, paths))
-
-
-def _read_parquet(path: Path) -> pa.Table:
-    try:
-        # A stored file is never changed in place, so that it can be mapped.
-        with pq.ParquetFile(path, memory_map=True) as file:
-            return file.read(use_threads=False)
-    except FileNotFoundError:
-        raise
-    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
-        first_line = str(error).splitlines()[0]
-        raise DataError(f"{path} is damaged or cut off: {first_line}") from error
-
-
 def _read_sessions(path: Path, calendar: str) -> SessionTable:
-    table = _read_parquet(path)
+    table = read_parquet(path)
     metadata = table.schema.metadata or {}
     return SessionTable(
         calendar,

@@ -1,0 +1,200 @@
+"""Files of one series: Parquet parts named by their content, and the list of them.
+
+The list (``series.json``) is what a reader believes; replacing it is the one
+moment at which a series changes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from foundation.errors import DataError
+from foundation.files import PARTIAL_SUFFIX, atomic_file, write_text
+from market_data.columns import BarColumns, merge_columns
+from market_data.timeframes import Timeframe
+
+SERIES_FORMAT = 1
+WHOLE_SERIES = "all"
+_FEWEST_FOR_THREADS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One Parquet file of a series; times in UTC nanoseconds."""
+
+    name: str
+    rows: int
+    first_ns: int
+    last_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The stored bars of one symbol and timeframe.
+
+    Attributes
+    ----------
+    symbol, timeframe, calendar : str
+        The calendar is the one by which sessions were checked.
+    files : tuple of StoredFile
+        Oldest first.
+    sources : tuple of str
+        Where the bars came from, in order of import.
+    """
+
+    symbol: str
+    timeframe: str
+    calendar: str
+    files: tuple[StoredFile, ...]
+    sources: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        """Number of bars."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def first(self) -> datetime:
+        """Open time of the first bar."""
+        return _moment(self.files[0].first_ns)
+
+    @property
+    def last(self) -> datetime:
+        """Open time of the last bar."""
+        return _moment(self.files[-1].last_ns)
+
+    @property
+    def source(self) -> str:
+        """All sources in one line."""
+        return "; ".join(self.sources)
+
+
+def _moment(ns: int) -> datetime:
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC)
+
+
+@contextmanager
+def series_lock(folder: Path) -> Iterator[None]:
+    """Hold a series against other writers, of this process or another."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise DataError(f"cannot write {folder}: {error.strerror or error}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def read_series(path: Path) -> Series:
+    """Read ``series.json``; DataError if it is damaged."""
+    try:
+        fields = json.loads(path.read_text("utf-8"))
+        return Series(
+            fields["symbol"],
+            fields["timeframe"],
+            fields["calendar"],
+            tuple(StoredFile(**file) for file in fields["files"]),
+            tuple(fields["sources"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+
+
+def write_series(folder: Path, series: Series) -> None:
+    """Replace ``series.json``: from now on the series is this one."""
+    fields = {"format": SERIES_FORMAT, **asdict(series)}
+    write_text(folder / "series.json", json.dumps(fields, indent=1, sort_keys=True) + "\n")
+
+
+def remove_unnamed(folder: Path, series: Series) -> None:
+    """Remove replaced files and what a killed writer left; the lock is held."""
+    named = {file.name for file in series.files}
+    for pattern in ("*.parquet", f".*{PARTIAL_SUFFIX}"):
+        for path in folder.glob(pattern):
+            if path.name not in named:
+                path.unlink(missing_ok=True)
+
+
+def part_of(file_name: str) -> str:
+    """Return the part that a file holds: its month, or ``all``."""
+    return file_name.split(".", 1)[0]
+
+
+def _split_by_month(frame: Timeframe, columns: BarColumns) -> dict[str, BarColumns]:
+    if not frame.intraday:
+        return {WHOLE_SERIES: columns}
+    months = columns.session.astype("datetime64[D]").astype("datetime64[M]")
+    starts = np.flatnonzero(np.append(True, months[1:] != months[:-1]))
+    stops = np.append(starts[1:], months.shape[0])
+    return {
+        str(months[start]): columns.select(slice(int(start), int(stop)))
+        for start, stop in zip(starts, stops, strict=True)
+    }
+
+
+def merge_parts(
+    folder: Path,
+    before: Series | None,
+    frame: Timeframe,
+    columns: BarColumns,
+    overwrite: bool,
+) -> tuple[dict[str, BarColumns], list[str]]:
+    """Return the parts that the new bars touch, and which of them change."""
+    stored = {} if before is None else {part_of(file.name): file for file in before.files}
+    merged: dict[str, BarColumns] = {}
+    changed: list[str] = []
+    for part, new in _split_by_month(frame, columns).items():
+        if part not in stored:
+            merged[part] = new
+            changed.append(part)
+            continue
+        old = BarColumns.from_tables([read_parquet(folder / stored[part].name)])
+        merged[part] = merge_columns(old, new, overwrite=overwrite)
+        if not merged[part].equals(old):
+            changed.append(part)
+    return merged, changed
+
+
+def write_part(folder: Path, part: str, columns: BarColumns) -> StoredFile:
+    """Write a part under a name of its content; it belongs to no series yet."""
+    table = columns.to_table()
+    name = f"{part}.{columns.digest()[:12]}.parquet"
+    with atomic_file(folder / name) as partial:
+        pq.write_table(table, partial, compression="zstd", use_dictionary=["session"])
+    return StoredFile(name, columns.n_bars, int(columns.ts[0]), int(columns.ts[-1]))
+
+
+def read_all(paths: list[Path]) -> list[pa.Table]:
+    """Read files of one series; errors are those of `read_parquet`."""
+    # Months are small: whole files side by side are faster than the columns
+    # of one file side by side.
+    if len(paths) < _FEWEST_FOR_THREADS:
+        return [read_parquet(path) for path in paths]
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        return list(pool.map(read_parquet, paths))
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """Read a Parquet file; DataError if it is damaged, FileNotFoundError if absent."""
+    try:
+        # A stored file is never changed in place, so that it can be mapped.
+        with pq.ParquetFile(path, memory_map=True) as file:
+            return file.read(use_threads=False)
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        first_line = str(error).splitlines()[0]
+        raise DataError(f"{path} is damaged or cut off: {first_line}") from error
