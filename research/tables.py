@@ -8,6 +8,7 @@ is called. Bars, decisions and per-bar equity stay Parquet.
 from __future__ import annotations
 
 from datetime import date, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,21 @@ def write_workbook(result: ResultFiles, content: ReportContent, path: Path) -> P
             _write_frame(workbook, formats, name.replace("_", " ").capitalize(), frame)
         workbook.close()
     return path
+
+
+def csv_bytes(frame: pl.DataFrame) -> bytes:
+    """Return one table as CSV, by the rules of `write_csv`."""
+    return _as_text(frame).write_csv().encode()
+
+
+def workbook_bytes(name: str, frame: pl.DataFrame) -> bytes:
+    """Return one table as an XLSX workbook of one sheet, formats as in `write_workbook`."""
+    buffer = BytesIO()
+    options = {"strings_to_formulas": False, "strings_to_urls": False, "in_memory": True}
+    workbook = xlsxwriter.Workbook(buffer, options)
+    _write_frame(workbook, _Formats(workbook), name, frame)
+    workbook.close()
+    return buffer.getvalue()
 
 
 class _Formats:

@@ -1,0 +1,115 @@
+"""Results: all backtests with their key figures, to filter, sort and pick from."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboards import parts
+from dashboards.loading import Found, Status, find_backtests
+from research.comparison import overview_frame
+
+_COLUMNS = {
+    "strategy": st.column_config.TextColumn("Strategy", pinned=True),
+    "version": st.column_config.TextColumn("Version", help="First letters of the version's hash"),
+    "instruments": st.column_config.ListColumn("Instruments"),
+    "timeframe": st.column_config.TextColumn("Bars"),
+    "start": st.column_config.TextColumn("From", help="First session"),
+    "end": st.column_config.TextColumn("To", help="Last session"),
+    "total_return": st.column_config.NumberColumn("Total return (%)", format="percent"),
+    "cagr": st.column_config.NumberColumn("CAGR (%)", format="percent"),
+    "buy_and_hold_return": st.column_config.NumberColumn("Buy and hold (%)", format="percent"),
+    "sharpe": st.column_config.NumberColumn("Sharpe", format="%.2f"),
+    "max_drawdown": st.column_config.NumberColumn("Max. drawdown (%)", format="percent"),
+    "exposure": st.column_config.NumberColumn("Exposure (%)", format="percent"),
+    "n_trades": st.column_config.NumberColumn("Trades", format="%,d"),
+    "win_rate": st.column_config.NumberColumn("Won (%)", format="percent"),
+    "profit_factor": st.column_config.NumberColumn("Profit factor", format="%.2f"),
+    "final_equity": st.column_config.NumberColumn("Final equity", format="%,.2f"),
+    "currency": st.column_config.TextColumn("Currency"),
+    "written": st.column_config.DatetimeColumn(
+        "Written (UTC)", format="YYYY-MM-DD HH:mm", timezone="UTC"
+    ),
+    "run": st.column_config.TextColumn("Run"),
+}
+
+
+def page() -> None:
+    """Show the page."""
+    found = find_backtests()
+    parts.page_head(
+        "Results", f"{len(found.ready)} backtests that are stored here, latest first", found.at
+    )
+    if found.problem:
+        st.warning(f"The record of runs can't be read: {parts.escaped(found.problem)}")
+    _show_unready(found)
+    if not found.ready:
+        parts.no_backtest()
+        return
+    shown = _filtered(found)
+    if not shown:
+        st.info("No backtest fits the filter. Take a word out of it to see more.")
+        return
+    frame = overview_frame([(one.key, one.at, one.summary) for one in shown])  # type: ignore[misc]
+    picked = parts.from_url("pick", [one.key for one in shown])
+    rows = [i for i, one in enumerate(shown) if one.key in picked]
+    event = st.dataframe(
+        frame, hide_index=True, column_config=_COLUMNS, on_select="rerun",
+        selection_mode="multi-row", selection_default={"selection": {"rows": rows}},
+        key=f"results-{hash(tuple(one.key for one in shown))}", height=_height(len(shown)),
+    )  # fmt: skip
+    chosen = [shown[i].key for i in event.selection.rows if i < len(shown)]
+    parts.to_url("pick", chosen)
+    _show_actions(chosen)
+
+
+def _height(n_rows: int) -> int:
+    return 38 + 35 * min(max(n_rows, 1), 16)
+
+
+def _filtered(found: Found):  # type: ignore[no-untyped-def]
+    strategies = sorted({one.strategy for one in found.ready})
+    symbols = sorted({s for one in found.ready for s in one.summary.instruments})  # type: ignore[union-attr]
+    left, right = st.columns(2)
+    with left:
+        wanted = st.multiselect(
+            "Strategy", strategies, key="strategy", bind="query-params", placeholder="All"
+        )
+    with right:
+        named = st.multiselect(
+            "Instrument", symbols, key="instrument", bind="query-params", placeholder="All"
+        )
+    return [
+        one
+        for one in found.ready
+        if (not wanted or one.strategy in wanted)
+        and (not named or set(named) & set(one.summary.instruments))  # type: ignore[union-attr]
+    ]
+
+
+def _show_actions(chosen: list[str]) -> None:
+    if not chosen:
+        st.caption("Tick rows to open one backtest or to compare several.")
+        return
+    with st.container(horizontal=True):
+        if st.button("Open", disabled=len(chosen) != 1, icon=":material/candlestick_chart:"):
+            st.switch_page(parts.BACKTEST_PAGE, query_params={"run": chosen[0]})
+        if st.button(
+            f"Compare {len(chosen)}", disabled=len(chosen) < 2, icon=":material/difference:"
+        ):
+            st.switch_page(parts.COMPARE_PAGE, query_params={"run": chosen})
+
+
+def _show_unready(found: Found) -> None:
+    others = [one for one in found.backtests if one.status is not Status.READY]
+    if not others:
+        return
+    with st.expander(f"{len(others)} without a result to look at", icon=":material/info:"):
+        for one in others:
+            said = f": {one.error}" if one.error else ""
+            st.markdown(
+                f"- **{parts.escaped(one.strategy)}** {parts.escaped(one.key)},"
+                f" {one.status.value}{parts.escaped(said)} ({parts.utc(one.at)})"
+            )
+
+
+page()
