@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from foundation.errors import DataError
 from market_data.building import dated_actions, select_bars
 from market_data.columns import BarColumns
 from market_data.importing import import_file
-from market_data.loading import load_bars
+from market_data.loading import fingerprint, load_bars
 from market_data.sample_set import SAMPLE, load_sample, read_sample
 from market_data.sessions import days_of
 from market_data.store import Store
@@ -202,6 +203,17 @@ def test_fingerprint_changes_with_everything_that_is_read(store):
     assert len(seen) == 7
 
 
+def test_fingerprint_changes_with_the_hours_of_a_session(sample, xnys):
+    bars = load_bars(sample, "AAPL", "1d").bars
+    shorter = xnys.close.copy()
+    shorter[int(np.searchsorted(xnys.date, days_of(date(2004, 1, 5))))] -= MINUTE
+    assert fingerprint(bars, xnys) != fingerprint(bars, replace(xnys, close=shorter))
+    # A session that no bar is of doesn't count.
+    elsewhere = xnys.close.copy()
+    elsewhere[int(np.searchsorted(xnys.date, days_of(date(2020, 1, 6))))] -= MINUTE
+    assert fingerprint(bars, xnys) == fingerprint(bars, replace(xnys, close=elsewhere))
+
+
 # Corporate actions that belong to the prices, or don't.
 
 
@@ -275,7 +287,7 @@ def test_loading_imports_no_slow_package(sample, tmp_path, kind):
     script = """
 import sys
 from datetime import date
-from market_data.loading import load_bars
+from market_data.loading import fingerprint, load_bars
 from market_data.store import Store
 store = Store(sys.argv[1])
 source = store if sys.argv[2] == "store" else sys.argv[2]
