@@ -1,0 +1,154 @@
+"""The asset `bars`: what the store holds of an instrument, and whether it is sound."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    DynamicPartitionsDefinition,
+    MaterializeResult,
+    MetadataValue,
+    ResourceParam,
+    asset,
+)
+
+from assets.options import BarsOptions
+from assets.running import failing_in_one_line, progress_lines, use_kernels
+from foundation.errors import DataError
+from foundation.settings import Settings
+from market_data.store import Series, Store
+
+SYMBOLS = DynamicPartitionsDefinition(name="symbol")
+ROW_COUNT, NO_DUPLICATES, NO_GAPS = "row_count", "no_duplicates", "no_gaps"
+
+
+@asset(
+    partitions_def=SYMBOLS,
+    group_name="market_data",
+    kinds={"parquet"},
+    check_specs=[
+        AssetCheckSpec(
+            ROW_COUNT, asset="bars", description="There are bars, and as many as noted."
+        ),
+        AssetCheckSpec(NO_DUPLICATES, asset="bars", description="No two bars have the same time."),
+        AssetCheckSpec(
+            NO_GAPS,
+            asset="bars",
+            description="Each session and each scheduled bar between first and last is there.",
+        ),
+    ],
+)
+def bars(
+    context: AssetExecutionContext,
+    config: BarsOptions,
+    settings: ResourceParam[Settings],
+    store: ResourceParam[Store],
+) -> MaterializeResult:
+    """Stored bars of an instrument, in every timeframe there is of it.
+
+    Instruments of the sample set come from the repository, others from a file.
+    Loading again changes nothing.
+    """
+    use_kernels(settings.home)
+    symbol = context.partition_key
+    with failing_in_one_line():
+        _bring(context, config, store, symbol)
+        stored = [
+            series
+            for frame in store.timeframes(symbol)
+            if (series := store.find_series(symbol, frame)) is not None
+        ]
+        if not stored:
+            raise DataError(
+                f"no bars of {symbol} are stored, and it is not in the sample set; "
+                "state a `file` to import"
+            )
+        checks = list(check_bars(store, stored))
+    return MaterializeResult(
+        metadata={
+            "dagster/partition_row_count": sum(series.rows for series in stored),
+            "Series": MetadataValue.md(describe(stored)),
+            "Folders": MetadataValue.json(
+                [str(store.series_folder(s.symbol, s.timeframe)) for s in stored]
+            ),
+        },
+        check_results=checks,
+    )
+
+
+def _bring(context: AssetExecutionContext, config: BarsOptions, store: Store, symbol: str) -> None:
+    if config.file:
+        from market_data.importing import import_file
+
+        report = import_file(
+            store,
+            Path(config.file),
+            symbol=symbol,
+            timeframe=config.timeframe,
+            timezone=config.timezone,
+            calendar=config.calendar,
+            repair=config.repair,
+            drop_unscheduled=config.drop_unscheduled,
+            overwrite=config.overwrite,
+            progress=progress_lines(context.log, "steps"),
+        )
+        for finding in report.findings:
+            context.log.warning(finding.message)
+        return
+    from market_data.generator import SIM
+    from market_data.sample_set import SAMPLE_SYMBOLS, load_sample
+
+    if symbol in (*SAMPLE_SYMBOLS, SIM.symbol):
+        load_sample(store, progress_lines(context.log, "series"))
+
+
+def describe(stored: list[Series]) -> str:
+    """Return a Markdown table of series."""
+    head = "| Timeframe | Bars | First | Last | Calendar | Source |\n|---|---:|---|---|---|---|\n"
+    return head + "\n".join(
+        f"| {s.timeframe} | {s.rows:,} | {s.first:%Y-%m-%d} | {s.last:%Y-%m-%d} | {s.calendar} "
+        f"| {s.source} |"
+        for s in stored
+    )
+
+
+def check_bars(store: Store, stored: list[Series]) -> Iterator[AssetCheckResult]:
+    """Read all bars of an instrument back and check them."""
+    import numpy as np
+
+    from market_data.building import place_bars
+    from market_data.checks import find_gaps
+    from market_data.timeframes import parse_timeframe
+
+    counts, doubles, gaps = {}, {}, []
+    for series in stored:
+        columns, _ = store.read_columns(series.symbol, series.timeframe)
+        frame = parse_timeframe(series.timeframe)
+        sessions = store.sessions(series.calendar, int(columns.ts[0]), int(columns.ts[-1]))
+        placement = place_bars(sessions, frame, columns.ts)
+        counts[series.timeframe] = (columns.n_bars, series.rows)
+        doubles[series.timeframe] = int(np.sum(np.diff(columns.ts) <= 0))
+        gaps += [
+            f"{series.timeframe}: {finding.message}"
+            for finding in find_gaps(sessions, frame, columns, placement.outside)
+        ]
+    yield AssetCheckResult(
+        check_name=ROW_COUNT,
+        passed=all(read == noted > 0 for read, noted in counts.values()),
+        metadata={f"Bars of {name}": read for name, (read, _) in counts.items()},
+    )
+    yield AssetCheckResult(
+        check_name=NO_DUPLICATES,
+        passed=not any(doubles.values()),
+        metadata={f"Bars of {name} not after the one before": n for name, n in doubles.items()},
+    )
+    yield AssetCheckResult(
+        check_name=NO_GAPS,
+        passed=not gaps,
+        # Halts and holidays of one venue are gaps too: a person decides.
+        severity=AssetCheckSeverity.WARN,
+        description="; ".join(gaps) or None,
+    )

@@ -1,0 +1,134 @@
+"""What an admin may choose in Dagster's launchpad, with the defaults that are filled in.
+
+The options of the backtest are those of `quarterdeck backtest`, by the same
+names. Each field's description is what the launchpad shows beside it.
+"""
+
+from __future__ import annotations
+
+from dagster import Config
+from pydantic import Field
+
+DEFAULT_STRATEGY = "examples/rsi_stochastic_reversal.yaml"
+
+
+class BacktestOptions(Config):
+    """Which strategy to test, on which bars, with how much cash."""
+
+    strategy: str = Field(
+        DEFAULT_STRATEGY,
+        description=(
+            "The strategy to test: the path of a document (such as "
+            f"{DEFAULT_STRATEGY}), the hash of a stored version (its first 6 to 64 digits), or "
+            "a whole document, as YAML text after `strategy: |`."
+        ),
+    )
+    bars: str = Field(
+        "store",
+        description=(
+            "Where the bars come from: `store`, or the path of a CSV or Parquet file, which is "
+            "checked like an import but not stored."
+        ),
+    )
+    symbols: list[str] = Field(
+        [],
+        description="Instruments to trade, such as [AAPL, MSFT]; the document's own when empty.",
+    )
+    start: str = Field(
+        "",
+        description=(
+            "First session traded, YYYY-MM-DD; the first one stored when empty. Bars before it "
+            "only warm indicators up."
+        ),
+    )
+    end: str = Field(
+        "",
+        description="Last session traded, YYYY-MM-DD, included; the last one stored when empty.",
+    )
+    cash: float = Field(
+        100_000.0,
+        description=(
+            "Starting cash of the whole portfolio, in the instruments' currency (USD for the "
+            "sample set); must be above 0."
+        ),
+    )
+    parameters: dict[str, float] = Field(
+        {},
+        description=(
+            "Values of the document's parameters that differ from its defaults, such as "
+            "{rsi_length: 10}; each in its own unit (lengths in bars)."
+        ),
+    )
+    warmup: bool = Field(
+        True,
+        description="Whether bars before `start` warm indicators up, without being traded.",
+    )
+    calendar: str = Field(
+        "",
+        description="Trading calendar of a file of bars, such as XNYS; of no use with the store.",
+    )
+    timezone: str = Field(
+        "",
+        description=(
+            "Time zone of a file whose times state none, such as America/New_York; of no use "
+            "with the store."
+        ),
+    )
+    output: str = Field(
+        "",
+        description=(
+            "Folder for the result files, which replaces one of that name; "
+            "<data home>/results/<strategy>/<run id> when empty."
+        ),
+    )
+
+
+class ReportOptions(Config):
+    """Which files the report is written as, and of which result."""
+
+    formats: list[str] = Field(
+        ["html", "pdf", "xlsx", "csv"],
+        description="Files to write beside the result: any of html, pdf, xlsx and csv (tables).",
+    )
+    result: str = Field(
+        "",
+        description=(
+            "Folder of the result to report on; the backtest of this same run when empty, or "
+            "else the latest one."
+        ),
+    )
+
+
+class BarsOptions(Config):
+    """How the bars of an instrument come into the store."""
+
+    file: str = Field(
+        "",
+        description=(
+            "Path of a CSV or Parquet file to import under the partition's symbol. When empty, "
+            "an instrument of the sample set is loaded from the repository, and any other "
+            "must be stored already."
+        ),
+    )
+    timeframe: str = Field(
+        "",
+        description="Length of the file's bars, such as 1d or 1m; taken from their times when empty.",
+    )
+    timezone: str = Field(
+        "",
+        description="Time zone of the file's times where they state none, such as America/New_York.",
+    )
+    calendar: str = Field(
+        "",
+        description="Trading calendar, such as XNYS; needed for bars within the day.",
+    )
+    repair: bool = Field(
+        False,
+        description="Widen bars whose high and low do not hold open and close, instead of refusing.",
+    )
+    drop_unscheduled: bool = Field(
+        False, description="Leave out bars that are in no session of the calendar."
+    )
+    overwrite: bool = Field(
+        False, description="Let the file's bars replace stored ones of the same time."
+    )

@@ -1,0 +1,50 @@
+"""How our work runs inside Dagster: one line for an error, lines for progress."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging import Logger
+from pathlib import Path
+
+from dagster import Failure
+
+from foundation.errors import QuarterdeckError
+from foundation.kernel_cache import kernel_hash, use_kernel_cache
+from foundation.progress import Progress
+
+
+@contextmanager
+def failing_in_one_line() -> Iterator[None]:
+    """Turn an error that was raised on purpose into a failed step with its message alone.
+
+    Trying again can't help a wrong document or damaged bars, so retries are
+    off. Anything else is a defect and keeps its traceback.
+    """
+    try:
+        yield
+    except QuarterdeckError as error:
+        raise Failure(str(error), allow_retries=False) from None
+
+
+def use_kernels(home: Path) -> None:
+    """Choose the folder of compiled kernels, unless whoever started this process did.
+
+    A choice that was made for other sources doesn't count: a web server may
+    have been started before an edit. Once numba is loaded the choice stands.
+    """
+    chosen = os.environ.get("NUMBA_CACHE_DIR", "")
+    if "numba" not in sys.modules and Path(chosen).name != kernel_hash():
+        use_kernel_cache(home)
+
+
+def progress_lines(log: Logger, unit: str) -> Progress:
+    """Return a `Progress` that writes lines such as ``3 of 4 instruments, 75 %: GOOG``."""
+
+    def report(done: int, total: int, label: str = "") -> None:
+        amount = f"{done} of {total} {unit}, {100 * done / total:.0f} %" if total else unit
+        log.info(f"{amount}: {label}" if label else amount)
+
+    return report

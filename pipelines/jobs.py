@@ -1,0 +1,32 @@
+"""The jobs that an admin launches, with the options that their launchpads begin with."""
+
+from dagster import AssetSelection, RunConfig, define_asset_job
+
+from assets.options import BacktestOptions, BarsOptions, ReportOptions
+
+BACKTEST_DESCRIPTION = """\
+Run a strategy over stored bars and write its report.
+
+Open the **Launchpad**: every option is filled in, so **Launch Run** works as it stands and
+tests an example strategy on the sample bars. Hover over an option to read what it means.
+The result's folder, its key figures and its equity curve are in the metadata of the
+materialized assets. Launching the same options again gives the same files.
+"""
+
+backtest_job = define_asset_job(
+    "backtest",
+    selection=AssetSelection.assets("backtest", "report"),
+    config=RunConfig(ops={"run_backtest": BacktestOptions(), "report": ReportOptions()}),
+    description=BACKTEST_DESCRIPTION,
+)
+
+load_bars_job = define_asset_job(
+    "load_bars",
+    selection=AssetSelection.assets("bars"),
+    config=RunConfig(ops={"bars": BarsOptions()}),
+    description=(
+        "Load an instrument of the sample set, or import a file of bars, and check what is stored."
+    ),
+)
+
+JOBS = [backtest_job, load_bars_job]

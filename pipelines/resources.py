@@ -1,0 +1,47 @@
+"""What assets are given to work with, made of the platform's settings.
+
+Made when a run needs them, never while definitions load. They are plain
+resources without fields of Dagster's own, because its UI shows those to
+everyone and the database's URL may hold a password.
+"""
+
+from collections.abc import Iterator
+
+from dagster import InitResourceContext, resource
+from sqlalchemy import Engine
+
+from assets.running import failing_in_one_line
+from foundation.database import make_engine
+from foundation.settings import Settings, load_settings
+from market_data.store import Store
+
+
+@resource(description="The platform's settings, read from QUARTERDECK_… variables.")
+def settings(_context: InitResourceContext) -> Settings:
+    """Read the settings."""
+    with failing_in_one_line():
+        return load_settings()
+
+
+@resource(
+    description="Bars, corporate actions and instruments under the data home.",
+    required_resource_keys={"settings"},
+)
+def store(context: InitResourceContext) -> Store:
+    """Return the store in the data home."""
+    return Store(context.resources.settings.home)
+
+
+@resource(
+    description="The record: strategy versions and their runs (SQLite, or PostgreSQL by URL).",
+    required_resource_keys={"settings"},
+)
+def database(context: InitResourceContext) -> Iterator[Engine]:
+    """Yield an engine for the record, and close its connections after the run."""
+    with failing_in_one_line():
+        engine = make_engine(context.resources.settings.database_url)
+    yield engine
+    engine.dispose()
+
+
+RESOURCES = {"settings": settings, "store": store, "database": database}
