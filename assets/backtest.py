@@ -17,14 +17,14 @@ from sqlalchemy import Engine
 from assets.equity_picture import equity_picture
 from assets.options import BacktestOptions
 from assets.running import failing_in_one_line, progress_lines, use_kernels
-from foundation.errors import DataError, SpecError
+from foundation.errors import SpecError
 from foundation.home import CHECKOUT
 from foundation.migration import migrate
 from foundation.settings import Settings
 from market_data.store import Store
 
 if TYPE_CHECKING:
-    from research.backtest import Backtest, BacktestRequest
+    from research.backtest import BacktestRequest
     from research.summary import Summary
     from trading.document import StrategyDocument
 
@@ -54,14 +54,13 @@ def backtest(
     context: AssetExecutionContext,
     config: BacktestOptions,
     settings: ResourceParam[Settings],
-    store: ResourceParam[Store],
     database: ResourceParam[Engine],
 ) -> MaterializeResult:
     """Run the backtest, write its result, put it on record."""
     use_kernels(settings.home)
     with failing_in_one_line():
         migrate(database)
-        directory, summary = _run(context, config, settings, store, database)
+        directory, summary = _run(context, config, settings, database)
     return MaterializeResult(
         metadata={
             **key_figures(summary),
@@ -80,11 +79,12 @@ def _run(
     context: AssetExecutionContext,
     config: BacktestOptions,
     settings: Settings,
-    store: Store,
     database: Engine,
 ) -> "tuple[Path, Summary]":
-    from assets.recording import recorded_run
     from research.backtest import run_backtest
+    from research.places import refuse_foreign_directory, result_directory
+    from research.recording import recorded_run
+    from research.summary import SUMMARY_FILE
     from research.writing import write_result
     from trading.document import version_hash
 
@@ -95,12 +95,14 @@ def _run(
         {STRATEGY_TAG: document.name, VERSION_TAG: version[:N_HASH_DIGITS_SHOWN]},
     )
     context.log.info(f"strategy {document.name}, version {version[:N_HASH_DIGITS_SHOWN]}")
-    request = request_of(config, document)
+    output = Path(config.output) if config.output else None
+    refuse_foreign_directory(output, SUMMARY_FILE)
+    request, store = request_of(config, document, settings.home)
     if request.source is None and not store.symbols():
         _load_sample(context, store)
     backtest = run_backtest(request, store, progress=progress_lines(context.log, "instruments"))
     context.instance.add_run_tags(context.run.run_id, {RUN_ID_TAG: backtest.run_id})
-    directory = result_directory(config.output, settings.home, backtest)
+    directory = result_directory(output, settings.home, backtest.strategy.name, backtest.run_id)
     with recorded_run(database, backtest, directory, author=AUTHOR) as record:
         summary = write_result(backtest, directory)
         record(summary)
@@ -148,22 +150,23 @@ def find_document(strategy: str, database: Engine) -> "StrategyDocument":
     raise SpecError(f"no file {text!r}, and no digits of a version's hash", path="strategy")
 
 
-def request_of(config: BacktestOptions, document: "StrategyDocument") -> "BacktestRequest":
-    """Return the request that a launchpad's options make.
+def request_of(
+    config: BacktestOptions, document: "StrategyDocument", home: Path
+) -> "tuple[BacktestRequest, Store]":
+    """Return the request that a launchpad's options make, and the store it reads.
 
     Raises
     ------
     SpecError
         If a date can't be read.
     DataError
-        If there is no such file of bars.
+        If there are no such bars.
     """
     from research.backtest import BacktestRequest
+    from research.places import bars_source
 
-    source = None if config.bars in ("", "store") else Path(config.bars)
-    if source is not None and not source.is_file():
-        raise DataError(f"there is no file of bars {config.bars!r}")
-    return BacktestRequest(
+    source, store = bars_source(config.bars, home)
+    request = BacktestRequest(
         document=document,
         source=source,
         symbols=tuple(config.symbols),
@@ -175,6 +178,7 @@ def request_of(config: BacktestOptions, document: "StrategyDocument") -> "Backte
         calendar=config.calendar,
         timezone=config.timezone,
     )
+    return request, store
 
 
 def _date(text: str, name: str) -> date | None:
@@ -184,13 +188,6 @@ def _date(text: str, name: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         raise SpecError(f"must be a date such as 2008-01-31, got {text!r}", path=name) from None
-
-
-def result_directory(output: str, home: Path, backtest: "Backtest") -> Path:
-    """Return where a backtest's files go: the folder asked for, or the one of its run id."""
-    if output:
-        return Path(output).expanduser().absolute()
-    return home / "results" / backtest.strategy.name / backtest.run_id
 
 
 def key_figures(summary: "Summary") -> dict[str, Any]:

@@ -26,8 +26,8 @@ class BacktestOptions(Config):
     bars: str = Field(
         "store",
         description=(
-            "Where the bars come from: `store`, or the path of a CSV or Parquet file, which is "
-            "checked like an import but not stored."
+            "Where the bars come from: `store`, the path of a CSV or Parquet file, which is "
+            "checked like an import but not stored, or the folder of another data home."
         ),
     )
     symbols: list[str] = Field(
