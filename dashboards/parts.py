@@ -48,6 +48,12 @@ def escaped(text: str) -> str:
     return text
 
 
+def code(text: str) -> str:
+    """Return text as code for a Markdown table, where a bar would end the cell."""
+    plain = text.replace("`", "'").replace("|", "\\|")
+    return f"`{plain}`"
+
+
 def show_chart(figure: go.Figure, key: str, alt: str) -> None:
     """Draw a chart in the width of the page."""
     figure.update_layout(font_family=_FONT, hoverlabel_font_family=_FONT)
