@@ -13,7 +13,7 @@ import typer
 from foundation.errors import QuarterdeckError
 from foundation.home import data_home
 from foundation.kernel_cache import use_kernel_cache
-from launcher import backtest
+from launcher import backtest, catalogue, data, runs, starting, sweep
 from launcher.console import error_line
 
 app = typer.Typer(
@@ -25,7 +25,20 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("backtest", rich_help_panel="Research")(backtest.backtest)
+for _name, _function, _panel in (
+    ("up", starting.up, "Start"),
+    ("import", data.import_bars, "Data"),
+    ("bars", data.bars, "Data"),
+    ("indicators", catalogue.indicators, "Strategies"),
+    ("schema", catalogue.schema, "Strategies"),
+    ("check", catalogue.check, "Strategies"),
+    ("backtest", backtest.backtest, "Research"),
+    ("sweep", sweep.sweep, "Research"),
+    ("report", backtest.report, "Research"),
+    ("runs", runs.runs, "Research"),
+    ("version", runs.version, "Start"),
+):
+    app.command(_name, rich_help_panel=_panel)(_function)
 
 
 @app.callback()

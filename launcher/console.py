@@ -72,6 +72,16 @@ def print_table(
     output().print(table)
 
 
+def percent(value: float | None) -> str:
+    """Write a fraction as a percentage; a dash where it is not defined."""
+    return "–" if value is None else f"{100 * value:,.2f} %"
+
+
+def plain(value: float | None) -> str:
+    """Write a number with two digits; a dash where it is not defined."""
+    return "–" if value is None else f"{value:,.2f}"
+
+
 @contextmanager
 def progress_bar(what: str) -> Iterator[Progress]:
     """Draw a bar on the standard error while work goes on, on a terminal only."""

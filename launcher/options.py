@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-from foundation.errors import DataError
-
-if TYPE_CHECKING:
-    from market_data.store import Store
 
 StrategyFile = Annotated[
     Path, typer.Argument(metavar="STRATEGY", help="A strategy document, YAML or JSON.")
@@ -98,52 +93,3 @@ def number(text: str, name: str) -> float:
         raise typer.BadParameter(
             f"{name} must be a number, got {text!r}", param_hint="--set"
         ) from None
-
-
-def bars_source(bars: str, home: Path) -> tuple[Path | None, Store]:
-    """Return the file that ``--bars`` names, None for a store, and the store.
-
-    Raises
-    ------
-    DataError
-        If it names neither.
-    """
-    from market_data.store import Store
-
-    if bars == "store":
-        return None, Store(home)
-    path = Path(bars).expanduser()
-    if path.is_dir():
-        if not (path / "bars").is_dir():
-            raise DataError(f"{path} is no data home: it has no folder of bars")
-        return None, Store(path)
-    if not path.exists():
-        raise DataError(f"no file of bars at {path}")
-    return path, Store(home)
-
-
-def result_directory(out: Path | None, home: Path, strategy: str, run_id: str) -> Path:
-    """Return where a result goes, the default when none is named."""
-    if out is None:
-        return home / "results" / strategy / run_id
-    return out.expanduser().absolute()
-
-
-def refuse_foreign_directory(out: Path | None, marker: str) -> None:
-    """Refuse to replace a folder that isn't a result: all that it holds would be gone.
-
-    Raises
-    ------
-    DataError
-        If the folder has content, but not the file `marker`.
-    """
-    if out is None:
-        return
-    out = out.expanduser()
-    if out.is_dir():
-        if any(out.iterdir()) and not (out / marker).is_file():
-            raise DataError(
-                f"{out} holds other files than a result, and would be replaced; name a new folder"
-            )
-    elif out.exists():
-        raise DataError(f"{out} is a file; name a folder for the result")

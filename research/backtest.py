@@ -127,16 +127,18 @@ def run_backtest(
     symbols = request.symbols or strategy.instruments
     if not symbols and request.source is None:
         raise SpecError("no instrument is named by the document or the command", path="instruments")
-    loaded = [_load(request, strategy, bound, symbol, store) for symbol in symbols or ("",)]
-    _check_currencies(loaded)
-    shares = _shares(request.document, [x.bars.instrument.symbol for x in loaded])
+    loaded = [
+        load_instrument(request, strategy, bound, symbol, store) for symbol in symbols or ("",)
+    ]
+    check_currencies(loaded)
+    shares = capital_shares(request.document, [x.bars.instrument.symbol for x in loaded])
     annualisation = max(sessions_per_year(x.bars) for x in loaded)
     jobs = list(zip(loaded, shares, strict=True))
     done = 0
 
     def run(job: tuple[LoadedBars, float]) -> SleeveResult:
         nonlocal done
-        result = _run_sleeve(strategy, bound, job[0], job[1] * request.cash)
+        result = run_instrument(strategy, bound, job[0], job[1] * request.cash)
         done += 1
         progress(done, len(jobs), result.symbol)
         return result
@@ -162,13 +164,14 @@ def run_backtest(
     )
 
 
-def _load(
+def load_instrument(
     request: BacktestRequest,
     strategy: ResolvedStrategy,
     bound: Bound,
     symbol: str,
     store: Store,
 ) -> LoadedBars:
+    """Load what a run of one instrument needs; an empty symbol is a file's only one."""
     return load_bars(
         store if request.source is None else request.source,
         symbol,
@@ -185,7 +188,8 @@ def _load(
     )
 
 
-def _check_currencies(loaded: list[LoadedBars]) -> None:
+def check_currencies(loaded: list[LoadedBars]) -> None:
+    """Refuse instruments of unlike currencies; there is no conversion yet."""
     currencies = sorted({x.bars.instrument.currency for x in loaded})
     if len(currencies) > 1:
         raise SpecError(
@@ -195,7 +199,7 @@ def _check_currencies(loaded: list[LoadedBars]) -> None:
         )
 
 
-def _shares(document: StrategyDocument, symbols: list[str]) -> list[float]:
+def capital_shares(document: StrategyDocument, symbols: list[str]) -> list[float]:
     """Divide the capital by the document's weights, equally by default (rule 17)."""
     weights = dict(getattr(document, "weights", None) or {})
     given = [float(weights.get(symbol, 0.0)) if weights else 1.0 for symbol in symbols]
@@ -205,9 +209,10 @@ def _shares(document: StrategyDocument, symbols: list[str]) -> list[float]:
     return [x / total for x in given]
 
 
-def _run_sleeve(
+def run_instrument(
     strategy: ResolvedStrategy, bound: Bound, loaded: LoadedBars, cash: float
 ) -> SleeveResult:
+    """Run one instrument with its share of the cash, on both paths of each bar."""
     bars = loaded.bars
     has_volume = bool((bars.prices[4] > 0.0).any())
     linker = Linker(adjusted=needs_factors(bars), has_quotes=bars.bid is not None)
