@@ -27,8 +27,8 @@ N_MARKED = 30
 N_BROKEN_DAYS = 120
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _PERCENT = ".2~%"
-# Share of bars on which an overlay stays within a third of the price.
-_OVERLAY_SHARE = 0.9
+# An overlay's median distance from the price, as a fraction of the price.
+_OVERLAY_DISTANCE = 0.5
 # A gap between bars longer than this is a closed market, not a quiet one.
 _CLOSED_MS = 2 * 3_600_000
 
@@ -180,10 +180,11 @@ def price_chart(
             line={"color": look.PRICE, "width": 1.2}, hovertemplate="%{y:,.4~f}", row=1, col=1,
         )  # fmt: skip
     for i_line, column in enumerate(overlays):
-        _add_line(figure, x, shown, column, i_line, row=1)
+        _add_line(figure, x, shown, column, i_line, row=1, named=True)
     for i_panel, panel in enumerate(panels):
         for i_line, column in enumerate(panel):
-            _add_line(figure, x, shown, column, i_line, row=2 + i_panel)
+            # A panel of one line is named by its axis.
+            _add_line(figure, x, shown, column, i_line, row=2 + i_panel, named=len(panel) > 1)
         figure.update_yaxes(title_text=label(panel[0]).split(".")[0], row=2 + i_panel, col=1)
     if trades is not None and trades.height:
         _add_trades(figure, prices, trades)
@@ -371,8 +372,7 @@ def two_path_chart(rows: pl.DataFrame, *, theme: Theme = Theme.LIGHT) -> go.Figu
     Parameters
     ----------
     rows : DataFrame
-        name, low, high (total returns, fractions) and buy_and_hold or null;
-        the first row is drawn on top.
+        name, low, high (total returns, fractions); the first row is drawn on top.
     """
     names = rows["name"].to_list()
     figure = go.Figure()
@@ -383,22 +383,31 @@ def two_path_chart(rows: pl.DataFrame, *, theme: Theme = Theme.LIGHT) -> go.Figu
         y=[name for name in names for _ in range(3)], mode="lines", name="Interval",
         line={"color": look.faded(look.STRATEGY, 0.45), "width": 9}, hoverinfo="skip",
     )  # fmt: skip
-    for title, values, symbol, colour in (
-        ("Unfavourable path (reported)", low, "circle", look.STRATEGY),
-        ("Favourable path", high, "circle-open", look.STRATEGY),
-        ("Buy and hold", _floats(rows, "buy_and_hold"), "diamond", look.BENCHMARK),
+    for title, values, symbol, text in (
+        ("Unfavourable path (reported)", low, "circle", None),
+        ("Favourable path", high, "circle-open", interval_words(rows)),
     ):
         figure.add_scatter(
-            x=values, y=names, mode="markers", name=title,
-            marker={"symbol": symbol, "size": 10, "color": colour,
-                    "line": {"width": 2, "color": colour}},
+            x=values, y=names, mode="markers" if text is None else "markers+text", name=title,
+            text=text, textposition="middle right", cliponaxis=False,
+            marker={"symbol": symbol, "size": 10, "color": look.STRATEGY,
+                    "line": {"width": 2, "color": look.STRATEGY}},
             hovertemplate="%{y}: %{x:.2%}",
         )  # fmt: skip
     _finish(figure, "Two-path interval of the total return", "", theme, None,
             height=80 + 34 * max(rows.height, 1))  # fmt: skip
+    figure.update_layout(margin={"r": 150})
     figure.update_xaxes(title_text="Total return (%)", tickformat=_PERCENT, showgrid=True)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return figure
+
+
+def interval_words(rows: pl.DataFrame) -> list[str]:
+    """Write each row's interval, with some room before it."""
+    return [
+        f"   {look.percent(low)} to {look.percent(high)}"
+        for low, high in rows.select("low", "high").iter_rows()
+    ]
 
 
 def comparison_chart(
@@ -653,13 +662,16 @@ def label(column: str) -> str:
 
 
 def is_overlay(prices: pl.DataFrame, column: str) -> bool:
-    """Return whether an indicator has the size of the price, so belongs over it."""
+    """Return whether an indicator has about the size of the price, so belongs over it.
+
+    An average or a channel has; a range in the price's unit, such as atr, has
+    not, and would flatten the price's curve.
+    """
     close, values = _floats(prices, "close"), _floats(prices, column)
     both = np.isfinite(close) & np.isfinite(values) & (close != 0)
     if not both.any():
         return False
-    near = np.abs(values[both] / close[both] - 1.0) < 1 / 3
-    return bool(near.mean() >= _OVERLAY_SHARE)
+    return bool(np.median(np.abs(values[both] / close[both] - 1.0)) < _OVERLAY_DISTANCE)
 
 
 def condition_columns(decisions: pl.DataFrame) -> list[str]:
@@ -766,10 +778,17 @@ def panels_of(columns: Sequence[str]) -> list[list[str]]:
 
 
 def _add_line(
-    figure: go.Figure, x: list[str], shown: pl.DataFrame, column: str, i_line: int, *, row: int
+    figure: go.Figure,
+    x: list[str],
+    shown: pl.DataFrame,
+    column: str,
+    i_line: int,
+    *,
+    row: int,
+    named: bool,
 ) -> None:
     figure.add_scatter(
-        x=x, y=_floats(shown, column), name=label(column), mode="lines",
+        x=x, y=_floats(shown, column), name=label(column), mode="lines", showlegend=named,
         line={"color": look.INDICATORS[i_line % len(look.INDICATORS)], "width": 1.1},
         hovertemplate="%{y:,.4~f}", row=row, col=1,
     )  # fmt: skip

@@ -164,13 +164,14 @@ def money(value: float | None, currency: str, digits: int = 2) -> str:
     return f"{number(value, digits)}{_UNIT_SPACE}{currency}"
 
 
-def price(value: float | None) -> str:
-    """Write a price with the digits that its size needs."""
-    if not is_number(value) or value is None:
-        return UNDEFINED
-    size = abs(value)
-    digits = 2 if size >= 20 or size == 0 else 4 if size >= 0.1 else 8
-    return _signed(value, digits)
+def price_digits(typical: float | None) -> int:
+    """Return the decimals that all prices of an instrument are written with.
+
+    Shares have cents, currency pairs five decimals, small coins more.
+    """
+    if not is_number(typical) or typical is None:
+        return 2
+    return 2 if abs(typical) >= 5 else 5 if abs(typical) >= 0.05 else 8
 
 
 def quantity(value: float | None) -> str:

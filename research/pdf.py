@@ -20,6 +20,7 @@ from research import look, vector_charts
 from research.report_content import ReportContent
 from research.report_grids import month_grid, trade_grid
 from research.report_parts import Grid
+from research.report_words import RAW_PRICES
 from research.results import INDICATOR_PREFIX, ResultFiles
 
 N_TRADES_PRINTED = 300
@@ -56,6 +57,7 @@ def render_page(result: ResultFiles, content: ReportContent) -> str:
             content=content,
             css=Markup(font_css() + read_template("pdf.css")),
             months=months,
+            raw_prices=RAW_PRICES,
             shades=_shades(content, months),
             trades=trade_grid(
                 content.frames.trades,
@@ -71,7 +73,7 @@ def render_page(result: ResultFiles, content: ReportContent) -> str:
 
 def _charts(result: ResultFiles, content: ReportContent) -> dict[str, Any]:
     """Return the charts as images by name; those of prices as a list."""
-    from research.report import charted_symbols, grows_much, price_frame
+    from research.report import charted_symbols, grows_much, overlays_of, price_frame
 
     frames, currency = content.frames, content.summary.currency
     charts: dict[str, Any] = dict.fromkeys(
@@ -109,6 +111,7 @@ def _charts(result: ResultFiles, content: ReportContent) -> dict[str, Any]:
             frames.trades.filter(pl.col("symbol") == symbol),
             currency=currency,
             indicators=[name for name in frame.columns if name.startswith(INDICATOR_PREFIX)],
+            overlays=overlays_of(frame, content.summary.price_indicators),
         )
         prices.append((symbol, _image(drawing, f"{symbol} price, entries and exits")))
     charts["prices"] = prices

@@ -25,6 +25,7 @@ from research import charts, look
 from research.look import Theme
 from research.report_content import ReportContent, read_content
 from research.report_grids import trade_grid
+from research.report_words import RAW_PRICES
 from research.results import INDICATOR_PREFIX, ResultFiles, Table, open_result
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ _SECTIONS = (
     ("method", "Method"),
     ("downloads", "Downloads"),
 )
+_SHARED_LENGTH = 100
 _TONED_COLUMNS = ("Net profit", "Return")
 _PARQUET_WORDS = {
     Table.TRADES: "trades, from flat to flat, with MAE and MFE",
@@ -134,10 +136,12 @@ def render_html(result: ResultFiles, content: ReportContent) -> str:
         daily=content.daily,
         currency=content.summary.currency,
     )
+    shared: dict[tuple[str, ...], int] = {}
     data = {
         "file": content.title,
         "templates": {theme.value: look.template(theme).to_plotly_json() for theme in Theme},
-        "figures": {name: _figure_json(figure) for name, figure in figures.items()},
+        "figures": {name: _figure_json(figure, shared) for name, figure in figures.items()},
+        "shared": list(shared),
         "trades": trades.rows,
         "toned": [trades.columns.index(name) for name in _TONED_COLUMNS],
     }
@@ -152,6 +156,7 @@ def render_html(result: ResultFiles, content: ReportContent) -> str:
             price_note=_price_note(content, len(price_charts)),
             paths=content.frames.paths is not None,
             reasons=content.frames.reasons is not None,
+            raw_prices=RAW_PRICES,
             trades=trades,
             downloads=_downloads(result),
             css=Markup(font_css() + read_template("report.css")),
@@ -185,6 +190,7 @@ def report_figures(result: ResultFiles, content: ReportContent) -> dict[str, go.
             symbol=symbol,
             currency=currency,
             indicators=[name for name in prices.columns if name.startswith(INDICATOR_PREFIX)],
+            overlays=overlays_of(prices, content.summary.price_indicators),
         )
     figures["distribution"] = charts.trade_distribution_chart(frames.trades)
     figures["excursion"] = charts.excursion_chart(frames.trades)
@@ -213,6 +219,21 @@ def price_frame(result: ResultFiles, symbol: str) -> pl.DataFrame:
     wanted = [name for name in decisions.columns if name.startswith(INDICATOR_PREFIX)]
     used = [name for name in wanted if decisions[name].is_finite().any()]
     return prices.join(decisions.select("ts", *used), on="ts", how="left", maintain_order="left")
+
+
+def overlays_of(prices: pl.DataFrame, price_indicators: list[str] | None) -> list[str]:
+    """Return the indicator columns to draw over the price.
+
+    Unit and size must both fit: an oscillator may happen to have the size of
+    the price, and a range has its unit.
+    """
+    return [
+        name
+        for name in prices.columns
+        if name.startswith(INDICATOR_PREFIX)
+        and (price_indicators is None or charts.label(name) in price_indicators)
+        and charts.is_overlay(prices, name)
+    ]
 
 
 @cache
@@ -267,10 +288,18 @@ def _chart_place(name: str, figures: dict[str, go.Figure]) -> Markup:
     )
 
 
-def _figure_json(figure: go.Figure) -> dict[str, Any]:
-    """Return data and layout; the template is added by the page, once for all charts."""
+def _figure_json(figure: go.Figure, shared: dict[tuple[str, ...], int]) -> dict[str, Any]:
+    """Return data and layout; the template is added by the page, once for all charts.
+
+    Times that several traces have in common are written once, in `shared`;
+    the trace holds their number instead.
+    """
     content: dict[str, Any] = json.loads(figure.to_json(engine="json"))
     content["layout"].pop("template", None)
+    for trace in content["data"]:
+        x = trace.get("x")
+        if isinstance(x, list) and len(x) >= _SHARED_LENGTH and None not in x:
+            trace["x"] = shared.setdefault(tuple(x), len(shared))
     return {"data": content["data"], "layout": content["layout"]}
 
 

@@ -177,9 +177,9 @@ def _paths(summary: Summary) -> pl.DataFrame | None:
             continue
         rows.append((
             name, one.final_equity / one.starting_cash - 1.0,
-            one.final_equity_optimistic / one.starting_cash - 1.0, one.buy_and_hold_return,
+            one.final_equity_optimistic / one.starting_cash - 1.0,
         ))  # fmt: skip
     if not rows:
         return None
-    schema = {"name": pl.String, "low": pl.Float64, "high": pl.Float64, "buy_and_hold": pl.Float64}
+    schema = {"name": pl.String, "low": pl.Float64, "high": pl.Float64}
     return pl.DataFrame(rows, schema=schema, orient="row")

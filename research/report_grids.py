@@ -24,6 +24,8 @@ N_DRAWDOWNS = 5
 def trade_grid(trades: pl.DataFrame, n_rows: int, *, daily: bool, currency: str) -> Grid:
     """Return the trades by exit time as text, at most the first `n_rows`."""
     shown = trades.head(n_rows)
+    typical = trades.group_by("symbol").agg(pl.col("entry_price").median())
+    digits = {symbol: look.price_digits(median) for symbol, median in typical.iter_rows()}
     columns = (
         "#", "Instrument", "Side", "Entry", "Entry price", "Exit", "Exit price", "Quantity",
         "Bars", "Costs", "Net profit", "Return", "MAE", "MFE", "Exit reason", "Path",
@@ -39,7 +41,8 @@ def trade_grid(trades: pl.DataFrame, n_rows: int, *, daily: bool, currency: str)
          slippage, profit, earned, mae, mfe, reason, differs) = row  # fmt: skip
         rows.append((
             str(number), symbol, side, look.when(entered, daily=daily),
-            look.price(entry), look.when(exited, daily=daily), look.price(exit_price),
+            look.number(entry, digits[symbol]), look.when(exited, daily=daily),
+            look.number(exit_price, digits[symbol]),
             look.quantity(held), str(bars), look.number((commission or 0) + (slippage or 0)),
             look.number(profit), look.percent(earned), look.percent(mae), look.percent(mfe),
             look.words(reason or ""), "±" if differs else "",

@@ -12,6 +12,10 @@ from research.report_parts import Figure, Group, Level, Note, Tile
 from research.summary import Summary
 
 FEW_TRADES = 30
+RAW_PRICES = (
+    "Prices are drawn as they were traded: a split shows as a step, and positions, orders and"
+    " levels were rescaled with it."
+)
 # Below this the Sharpe ratio may well be luck; the usual confidence of a test.
 CONFIDENCE = 0.95
 
@@ -75,16 +79,22 @@ def _fill_words(summary: Summary) -> str:
 
 
 def _cost_words(costs: dict[str, Any]) -> str:
-    """Write the cost settings as text, nested settings in brackets."""
+    """Write settings as text, nested ones in brackets, with the unit after the number."""
     if not costs:
         return "none"
     parts = []
     for name, value in costs.items():
         if isinstance(value, dict):
             parts.append(f"{look.words(name)} ({_cost_words(value)})")
+        elif name.endswith("_bps"):
+            parts.append(f"{look.words(name.removesuffix('_bps'))} {_setting(value)} bp")
         else:
-            parts.append(f"{look.words(name)} {value}")
+            parts.append(f"{look.words(name)} {_setting(value)}")
     return ", ".join(parts)
+
+
+def _setting(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def notes(summary: Summary, *, n_sessions: int, n_differing: int) -> tuple[Note, ...]:
@@ -128,8 +138,9 @@ def notes(summary: Summary, *, n_sessions: int, n_differing: int) -> tuple[Note,
         )
     if n_differing:
         warnings.append(
-            f"{n_differing:,} of {summary.n_trades:,} trades change from profit to loss with the path"
-            " assumed within a bar; they are marked ± in the table of trades."
+            f"{n_differing:,} of {summary.n_trades:,} trades"
+            f" end{'s' if n_differing == 1 else ''} in profit on one path within a bar and in loss"
+            " on the other, marked ± in the table of trades."
         )
     if summary.n_open:
         remarks.append(

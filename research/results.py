@@ -11,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 
 import polars as pl
+from polars import selectors
 
 from foundation.errors import DataError
 from research.summary import Summary, read_summary
@@ -61,7 +62,10 @@ class ResultFiles:
         path = self.directory / table.file_name
         if not path.is_file():
             raise DataError(f"{self.directory} is not a whole result: {path.name} is missing")
-        return pl.scan_parquet(path)
+        # Codes are stored by dictionary; as plain text they join, sort and export alike.
+        return pl.scan_parquet(path).with_columns(
+            selectors.by_dtype(pl.Categorical, pl.Enum).cast(pl.String)
+        )
 
     def has(self, table: Table) -> bool:
         """Return whether a table was written: a sweep's results may have no decisions."""

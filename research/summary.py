@@ -98,6 +98,9 @@ class Summary(Figures, kw_only=True):
         False when the data carries none, so that participation limits are off.
     costs, risk, parameters : dict
         As resolved from the strategy document and the options.
+    price_indicators : list of str or None
+        Named indicator outputs in the price's unit, which a chart may draw
+        over the price; None when not known.
     document : str
         The strategy document as run, YAML or JSON text.
     """
@@ -128,6 +131,7 @@ class Summary(Figures, kw_only=True):
     costs: dict[str, Any] = {}
     risk: dict[str, Any] = {}
     parameters: dict[str, Any] = {}
+    price_indicators: list[str] | None = None
     document: str = ""
     notes: list[str] = []
     per_instrument: list[InstrumentFigures] = []

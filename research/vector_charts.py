@@ -20,10 +20,11 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from research import look
-from research.charts import histogram_edges, is_overlay, label, panels_of
+from research.charts import histogram_edges, interval_words, label, panels_of
 from research.thinning import kept_rows, thin
 
 N_POINTS = 1_200
@@ -122,7 +123,7 @@ def equity_svg(equity: pl.DataFrame, *, currency: str, log: bool = False) -> byt
         if log:
             upper.set_yscale("log")
         _number_axis(upper)
-        _legend(upper, 2)
+        _legend(upper)
         fallen = _thinned(equity, "drawdown")
         depth = -_floats(fallen, "drawdown")
         middle.fill_between(timeline.x(fallen), depth, 0, color=look.LOSS, alpha=0.25, linewidth=0)
@@ -155,17 +156,21 @@ def years_svg(years: pl.DataFrame) -> bytes:
         axes.set_xticks(x[::step], [str(year) for year in years["year"].to_list()[::step]])
         axes.set_ylabel("Yearly return")
         _percent_axis(axes)
-        _legend(axes, 2)
+        _legend(axes)
 
     return _svg(draw, WIDE, 2.0)
 
 
 def price_svg(
-    prices: pl.DataFrame, trades: pl.DataFrame, *, currency: str, indicators: Sequence[str]
+    prices: pl.DataFrame,
+    trades: pl.DataFrame,
+    *,
+    currency: str,
+    indicators: Sequence[str],
+    overlays: Sequence[str],
 ) -> bytes:
     """Draw closes with entries, exits and indicators; at most two panels below."""
-    over = [name for name in indicators if is_overlay(prices, name)]
-    panels = panels_of([name for name in indicators if name not in over])[:2]
+    panels = panels_of([name for name in indicators if name not in overlays])[:2]
 
     def draw(figure: Figure) -> None:
         ratios = [3.0] + [1.0] * len(panels)
@@ -176,7 +181,7 @@ def price_svg(
         x = timeline.x(shown)
         upper.plot(x, _floats(shown, "close"), color=look.PRICE, linewidth=0.8, label="Close",
                    **_marker(x))  # fmt: skip
-        for axes, names in zip(rows, [over, *panels], strict=True):
+        for axes, names in zip(rows, [overlays, *panels], strict=True):
             for i_line, name in enumerate(names):
                 colour = look.INDICATORS[i_line % len(look.INDICATORS)]
                 axes.plot(x, _floats(shown, name), color=colour, linewidth=0.7, label=label(name))
@@ -188,7 +193,7 @@ def price_svg(
         timeline.label(rows[-1])
         upper.set_ylabel(f"Price ({currency})")
         _number_axis(upper)
-        _legend(upper, 9)
+        _legend(upper)
         figure.align_ylabels()
 
     return _svg(draw, WIDE, 2.0 + 0.5 * len(panels))
@@ -233,7 +238,7 @@ def excursion_svg(trades: pl.DataFrame) -> bytes:
         axes.set_ylabel("Return")
         _percent_axis(axes)
         axes.xaxis.set_major_formatter(FuncFormatter(_percent_tick))
-        _legend(axes, 2)
+        _legend(axes, HALF)
 
     return _svg(draw, HALF, 2.1)
 
@@ -276,15 +281,16 @@ def paths_svg(rows: pl.DataFrame) -> bytes:
         )
         axes.plot(high, y, "o", color=look.STRATEGY, markersize=5, markerfacecolor="white",
                   label="Favourable path")  # fmt: skip
-        axes.plot(_floats(rows, "buy_and_hold"), y, "D", color=look.BENCHMARK, markersize=4,
-                  label="Buy and hold")  # fmt: skip
+        for i_row, text in enumerate(interval_words(rows)):
+            axes.annotate(text, (high[i_row], i_row), va="center", color=_GROUND.text)
+        axes.margins(x=0.25)
         axes.set_yticks(y, rows["name"].to_list())
         axes.set_ylim(rows.height - 0.5, -0.5)
         axes.grid(True, axis="x")
         axes.grid(False, axis="y")
         axes.set_xlabel("Total return")
         axes.xaxis.set_major_formatter(FuncFormatter(_percent_tick))
-        _legend(axes, 3)
+        _legend(axes)
 
     return _svg(draw, WIDE, 0.85 + 0.24 * rows.height)
 
@@ -368,9 +374,32 @@ def _marker(x: Any) -> dict[str, Any]:
     return {"marker": "o", "markersize": 2.5} if len(x) <= 30 else {}
 
 
-def _legend(axes: Axes, n_columns: int) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=n_columns, borderaxespad=0.2,
-                handlelength=1.6, columnspacing=1.4)  # fmt: skip
+def _legend(axes: Axes, width: float = WIDE) -> None:
+    """Put the legend above the axes, in as many rows as its words need.
+
+    It takes part in no layout: a wide legend would make the chart narrow. The
+    room above is kept free instead.
+    """
+    handles, names = axes.get_legend_handles_labels()
+    if not names:
+        return
+    column = 0.42 + 0.058 * max(len(name) for name in names)
+    n_columns = max(1, min(len(names), int((width - 0.6) / column)))
+    n_rows = -(-len(names) // n_columns)
+    # Matplotlib fills columns first; a reader expects rows.
+    order = [i for k in range(n_columns) for i in range(k, len(names), n_columns)]
+    legend = axes.legend(
+        [handles[i] for i in order], [names[i] for i in order], loc="lower left",
+        bbox_to_anchor=(0, 1.0), ncols=n_columns, borderaxespad=0.2, handlelength=1.6,
+        columnspacing=1.4,
+    )  # fmt: skip
+    legend.set_in_layout(False)
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    kept = 1.0 - (0.05 + 0.16 * n_rows) / figure.get_figheight()
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(rect=(0, 0, 1, kept))
 
 
 def _number_axis(axes: Axes) -> None:

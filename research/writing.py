@@ -405,6 +405,7 @@ def summarise_backtest(backtest: Backtest, curve: PortfolioCurve) -> Summary:
         risk=_given(document, "risk"),
         parameters=dict(backtest.bound.values),
         document=canonical(document).decode(),
+        price_indicators=[x.name for x in sleeves[0].linked.indicators if x.is_price],
         notes=_notes(backtest, has_volume),
         per_instrument=[_instrument_figures(backtest, s) for s in sleeves],
         per_year=[

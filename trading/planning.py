@@ -38,7 +38,17 @@ from trading.expressions.strategy import (
     TimeInForce,
 )
 from trading.instruments import Instrument
-from trading.linker import ARITHMETIC, COMPARISONS, FACTS, Flag, Linker, Literal, Row, uses_position
+from trading.linker import (
+    ARITHMETIC,
+    COMPARISONS,
+    FACTS,
+    PRICE,
+    Flag,
+    Linker,
+    Literal,
+    Row,
+    uses_position,
+)
 
 ENTRY_TYPES = {
     EntryType.MARKET: d.MARKET,
@@ -67,11 +77,16 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class IndicatorColumn:
-    """Column of a named indicator output; `is_flag` when it is a condition."""
+    """Column of a named indicator output.
+
+    `is_flag` when it is a condition, `is_price` when it is measured in the
+    price's unit, such as an average or a range, and can stand beside it.
+    """
 
     name: str
     row: int
     is_flag: bool
+    is_price: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,5 +393,6 @@ def _explain(
         else:
             value = linker.number(output.node, values)
             if isinstance(value, Row):
-                indicators.append(IndicatorColumn(output.name, value.row, False))
+                is_price = value.dimension == PRICE
+                indicators.append(IndicatorColumn(output.name, value.row, False, is_price))
     return tuple(terms), tuple(indicators)

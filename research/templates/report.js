@@ -11,6 +11,7 @@
     if (drawn.has(name)) return;
     const figure = data.figures[name];
     drawn.add(name);
+    for (const trace of figure.data) if (typeof trace.x === "number") trace.x = data.shared[trace.x];
     Plotly.newPlot("chart-" + name, figure.data, Object.assign({}, figure.layout, { template: data.templates[theme] }),
       Object.assign({ toImageButtonOptions: { filename: data.file + "-" + name, scale: 2 } }, config));
   }

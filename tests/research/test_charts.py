@@ -16,19 +16,18 @@ from research.thinning import kept_rows, thin, thin_candles
 def equity_rows(n: int, *, minutes: bool = False) -> pl.DataFrame:
     step = timedelta(minutes=1) if minutes else timedelta(days=1)
     first = datetime(2010, 1, 4, 14, 30, tzinfo=UTC)
-    times = [first + i * step for i in range(n)]
+    times = pl.datetime_range(first, first + (n - 1) * step, step, time_unit="us", eager=True)
     values = 100_000.0 + 50.0 * np.sin(np.arange(n) / 7.0) + np.arange(n)
     peak = np.maximum.accumulate(values)
     return pl.DataFrame(
         {
             "ts": times,
-            "session": [time.date() for time in times],
+            "session": times.dt.date(),
             "equity": values,
             "cash": values * 0.25,
             "drawdown": 1.0 - values / peak,
             "buy_and_hold": values * 1.1,
-        },
-        schema_overrides={"ts": pl.Datetime("us", "UTC")},
+        }
     )
 
 
@@ -226,8 +225,7 @@ def test_cost_chart_ends_with_the_sum():
 
 def test_two_path_chart_draws_both_ends_of_each_row():
     rows = pl.DataFrame(
-        {"name": ["Portfolio", "ALFA"], "low": [0.1, 0.2], "high": [0.15, 0.2],
-         "buy_and_hold": [0.3, None]}
+        {"name": ["Portfolio", "ALFA"], "low": [0.1, 0.2], "high": [0.15, 0.2]}
     )  # fmt: skip
     figure = charts.two_path_chart(rows)
     assert list(trace(figure, "Unfavourable path (reported)").x) == [0.1, 0.2]
@@ -368,8 +366,9 @@ def test_the_same_frame_gives_the_same_figure():
         (look.percent(float("nan")), "–"),
         (look.percent(float("inf")), "–"),
         (look.money(-1234567.891, "USD"), "−1,234,567.89 USD"),
-        (look.price(0.00001234), "0.00001234"),
-        (look.price(1.23456), "1.2346"),
+        (look.number(0.00001234, look.price_digits(0.00002)), "0.00001234"),
+        (look.number(1.371245, look.price_digits(1.37)), "1.37125"),
+        (look.number(18.9447, look.price_digits(25.0)), "18.94"),
         (look.quantity(1500.0), "1,500"),
         (look.quantity(0.25), "0.25"),
         (look.number(1.5e300), "1.5e+300"),

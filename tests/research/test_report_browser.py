@@ -35,7 +35,7 @@ def reported(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(browser: Browser, reported: Path) -> Iterator[Page]:
     context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
     opened = context.new_page()
@@ -86,6 +86,7 @@ def test_trades_are_searched_sorted_and_paged(page, reported):
 
 
 def test_dark_mode_changes_page_and_charts(page):
+    assert page.locator("#theme").inner_text() == "Dark"
     ground = "getComputedStyle(document.body).backgroundColor"
     text = "document.getElementById('chart-equity')._fullLayout.font.color"
     light = page.evaluate(ground), page.evaluate(text)
@@ -94,6 +95,7 @@ def test_dark_mode_changes_page_and_charts(page):
     dark = page.evaluate(ground), page.evaluate(text)
     assert light == ("rgb(255, 255, 255)", "#1c2430")
     assert dark == ("rgb(18, 22, 28)", "#e6eaf0")
+    page.click("#theme")
 
 
 def test_print_is_light_whatever_the_screen(browser, reported):
