@@ -40,7 +40,7 @@ BACKTEST = AssetSpec(
     "backtest",
     deps=["bars"],
     group_name="research",
-    kinds={"numba", "parquet"},
+    kinds={"parquet"},
     description=(
         "A strategy run over stored bars: summary, trades, orders, fills, equity, decisions. "
         "The same strategy, bars and options give the same files in the same folder."
@@ -197,9 +197,9 @@ def key_figures(summary: "Summary") -> dict[str, Any]:
     are numbers and not text.
     """
     return {
-        f"Final equity ({summary.currency})": round(summary.final_equity, 2),
         "Total return (%)": _percent(summary.total_return),
         "Buy and hold (%)": _percent(summary.buy_and_hold_return),
+        f"Final equity ({summary.currency})": round(summary.final_equity, 2),
         "CAGR (% a year)": _percent(summary.cagr),
         "Volatility (% a year)": _percent(summary.volatility),
         "Sharpe ratio": _rounded(summary.sharpe),

@@ -1,7 +1,9 @@
 """The asset `bars`: what the store holds of an instrument, and whether it is sound."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from dagster import (
     AssetCheckResult,
@@ -22,6 +24,7 @@ from foundation.settings import Settings
 from market_data.store import Series, Store
 
 SYMBOLS = DynamicPartitionsDefinition(name="symbol")
+CONTENT = "Content"
 ROW_COUNT, NO_DUPLICATES, NO_GAPS = "row_count", "no_duplicates", "no_gaps"
 
 
@@ -56,11 +59,7 @@ def bars(
     symbol = context.partition_key
     with failing_in_one_line():
         _bring(context, config, store, symbol)
-        stored = [
-            series
-            for frame in store.timeframes(symbol)
-            if (series := store.find_series(symbol, frame)) is not None
-        ]
+        stored = stored_series(store, symbol)
         if not stored:
             raise DataError(
                 f"no bars of {symbol} are stored, and it is not in the sample set; "
@@ -68,13 +67,7 @@ def bars(
             )
         checks = list(check_bars(store, stored))
     return MaterializeResult(
-        metadata={
-            "dagster/partition_row_count": sum(series.rows for series in stored),
-            "Series": MetadataValue.md(describe(stored)),
-            "Folders": MetadataValue.json(
-                [str(store.series_folder(s.symbol, s.timeframe)) for s in stored]
-            ),
-        },
+        metadata=bars_metadata(store, stored),
         check_results=checks,
     )
 
@@ -105,14 +98,36 @@ def _bring(context: AssetExecutionContext, config: BarsOptions, store: Store, sy
         load_sample(store, progress_lines(context.log, "series"))
 
 
-def describe(stored: list[Series]) -> str:
-    """Return a Markdown table of series."""
+def stored_series(store: Store, symbol: str) -> list[Series]:
+    """Return what is stored of an instrument, shortest timeframe first."""
+    found = [store.find_series(symbol, frame) for frame in store.timeframes(symbol)]
+    return [series for series in found if series is not None and series.files]
+
+
+def content_of(stored: list[Series]) -> str:
+    """Return a digest of series; their files' names hold digests of the bars."""
+    names = [f"{s.timeframe}/{file.name}" for s in stored for file in s.files]
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
+
+
+def bars_metadata(store: Store, stored: list[Series]) -> dict[str, Any]:
+    """Return what a materialization tells of an instrument's series."""
     head = "| Timeframe | Bars | First | Last | Calendar | Source |\n|---|---:|---|---|---|---|\n"
-    return head + "\n".join(
+    rows = "\n".join(
         f"| {s.timeframe} | {s.rows:,} | {s.first:%Y-%m-%d} | {s.last:%Y-%m-%d} | {s.calendar} "
         f"| {s.source} |"
         for s in stored
     )
+    folders = {
+        f"Folder of {s.timeframe}": MetadataValue.path(store.series_folder(s.symbol, s.timeframe))
+        for s in stored
+    }
+    return {
+        "dagster/partition_row_count": sum(s.rows for s in stored),
+        "Series": MetadataValue.md(head + rows),
+        CONTENT: content_of(stored),
+        **folders,
+    }
 
 
 def check_bars(store: Store, stored: list[Series]) -> Iterator[AssetCheckResult]:

@@ -7,12 +7,12 @@ from assets.bars import bars
 from assets.report import report
 from pipelines.jobs import JOBS
 from pipelines.resources import RESOURCES
-from pipelines.sensors import stored_symbols
+from pipelines.sensors import stored_bars
 
 definitions = Definitions(
     assets=[bars, backtest, report],
     jobs=JOBS,
-    sensors=[stored_symbols],
+    sensors=[stored_bars],
     resources=RESOURCES,
     # One process per run: the compiled kernels are loaded once, and use all cores themselves.
     executor=in_process_executor,

@@ -7,16 +7,18 @@ from assets.options import BacktestOptions, BarsOptions, ReportOptions
 BACKTEST_DESCRIPTION = """\
 Run a strategy over stored bars and write its report.
 
-Open the **Launchpad**: every option is filled in, so **Launch Run** works as it stands and
-tests an example strategy on the sample bars. Hover over an option to read what it means.
-The result's folder, its key figures and its equity curve are in the metadata of the
-materialized assets. Launching the same options again gives the same files.
+Choose **Open launchpad** in the menu beside **Materialize all**. Every option is filled in, so
+launching works as it stands and tests an example strategy on the sample bars. The panel on the
+right of the launchpad says what each option means.
+
+Key figures, equity curve and the result's folder are in the metadata of the two assets; the run
+log tells how far it is. Launching the same options again gives the same files.
 """
 
 backtest_job = define_asset_job(
     "backtest",
     selection=AssetSelection.assets("backtest", "report"),
-    config=RunConfig(ops={"run_backtest": BacktestOptions(), "report": ReportOptions()}),
+    config=RunConfig(ops={"run_backtest": BacktestOptions(), "write_report": ReportOptions()}),
     description=BACKTEST_DESCRIPTION,
 )
 

@@ -1,25 +1,70 @@
 """Sensors: what Dagster looks for by itself."""
 
-from dagster import DefaultSensorStatus, SensorEvaluationContext, SensorResult, SkipReason, sensor
+import json
 
-from assets.bars import SYMBOLS
+from dagster import (
+    AssetKey,
+    AssetMaterialization,
+    AssetRecordsFilter,
+    DagsterInstance,
+    DefaultSensorStatus,
+    ResourceParam,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    sensor,
+)
+
+from assets.bars import CONTENT, SYMBOLS, bars_metadata, content_of, stored_series
 from market_data.store import Store
 
 
 @sensor(
-    name="stored_symbols",
+    name="stored_bars",
     minimum_interval_seconds=30,
     default_status=DefaultSensorStatus.RUNNING,
-    required_resource_keys={"store"},
-    description="Makes a partition of `bars` for each instrument of the sample set or the store.",
+    description=(
+        "Makes a partition of `bars` for each instrument of the sample set or the store, and shows "
+        "bars that came into the store otherwise, such as by `quarterdeck import`."
+    ),
 )
-def stored_symbols(context: SensorEvaluationContext) -> SensorResult | SkipReason:
-    """Add partitions for symbols that have none yet, such as those imported by command."""
+def stored_bars(
+    context: SensorEvaluationContext, store: ResourceParam[Store]
+) -> SensorResult | SkipReason:
+    """Bring Dagster's catalogue up to date with the store."""
+    from market_data.generator import SIM
     from market_data.sample_set import SAMPLE_SYMBOLS
 
-    store: Store = context.resources.store
     known = set(context.instance.get_dynamic_partitions(str(SYMBOLS.name)))
-    new = sorted({*SAMPLE_SYMBOLS, "SIM", *store.symbols()} - known)
-    if not new:
-        return SkipReason("every stored symbol has its partition")
-    return SensorResult(dynamic_partitions_requests=[SYMBOLS.build_add_request(new)])
+    new = sorted({*SAMPLE_SYMBOLS, SIM.symbol, *store.symbols()} - known)
+    seen: dict[str, str] = json.loads(context.cursor or "{}")
+    events = []
+    for symbol in store.symbols():
+        stored = stored_series(store, symbol)
+        content = content_of(stored)
+        if seen.get(symbol) == content:
+            continue
+        seen[symbol] = content
+        if not _is_shown(context.instance, symbol, content):
+            metadata = bars_metadata(store, stored)
+            events.append(AssetMaterialization("bars", partition=symbol, metadata=metadata))
+    if not new and not events:
+        return SkipReason("everything in the store is shown")
+    return SensorResult(
+        dynamic_partitions_requests=[SYMBOLS.build_add_request(new)] if new else [],
+        asset_events=events,
+        cursor=json.dumps(seen, sort_keys=True),
+    )
+
+
+def _is_shown(instance: DagsterInstance, symbol: str, content: str) -> bool:
+    """Return whether the latest event of a partition tells of the same content."""
+    latest = instance.fetch_materializations(
+        AssetRecordsFilter(AssetKey("bars"), asset_partitions=[symbol]), limit=1
+    ).records
+    shown = latest[0].asset_materialization if latest else None
+    return (
+        shown is not None
+        and CONTENT in shown.metadata
+        and (shown.metadata[CONTENT].value == content)
+    )
