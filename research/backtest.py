@@ -235,7 +235,7 @@ def run_instrument(
     feed = build_feed(linker, bars)
     first = loaded.i_start
     run = run_sleeve(linked.plan, feed, cash, first_bar=first)
-    optimistic = run_sleeve(linked.plan._replace(policy=policies[1]), feed, cash, first_bar=first)
+    optimistic = run_sleeve(_with_policy(linked.plan, policies[1]), feed, cash, first_bar=first)
     price, _ = price_factors(bars)
     level = bars.prices[3, first:] * price[first:]
     buy_and_hold = cash * level / (bars.prices[0, first] * price[first])
@@ -250,6 +250,12 @@ def run_instrument(
         buy_and_hold,
         has_volume,
     )
+
+
+def _with_policy(plan: NDArray[np.void], policy: NDArray[np.void]) -> NDArray[np.void]:
+    other = plan.copy()
+    other["policy"] = policy
+    return other
 
 
 def _run_id(request: BacktestRequest, version: str, fingerprint: str, bound: Bound) -> str:

@@ -25,6 +25,10 @@ from research.backtest import (
 )
 from research.figures import core_figures, sum_headers
 from research.summary import (
+    NOTE_NEVER_TRADED,
+    NOTE_NO_VOLUME,
+    NOTE_SAME_CLOSE,
+    NOTE_SIZED_AT_FILL,
     SUMMARY_FILE,
     Figures,
     InstrumentFigures,
@@ -100,7 +104,7 @@ def result_tables(backtest: Backtest, curve: PortfolioCurve) -> dict[str, pa.Tab
 def trades_table(s: SleeveResult) -> pa.Table:
     """Build the trades of a sleeve; prices are averages, profits in currency."""
     t = s.run.trades
-    policy = s.linked.plan.policy[0]
+    policy = s.linked.plan["policy"][0]
     lot, multiplier = float(policy["lot"]), float(policy["multiplier"])
     entry = t["entry_notional"] / np.maximum(t["entry_lots"], 1)
     leave = t["exit_notional"] / np.maximum(t["exit_lots"], 1)
@@ -150,8 +154,9 @@ def sign_differs(s: SleeveResult) -> NDArray[np.bool_]:
 
 def _working_orders(s: SleeveResult) -> NDArray[np.void]:
     """Return the orders that still work at the end, as rows of the order log."""
-    orders = s.run.state.orders
-    per_bracket = len(orders) // len(s.run.state.brackets)
+    policy = s.linked.plan["policy"][0]
+    orders = s.run.state["orders"][0, : policy["n_orders"]]
+    per_bracket = int(policy["slots_per_bracket"])
     working = np.flatnonzero(orders["state"] != FREE)
     rows = np.zeros(len(working), ORDER_LOG)
     for name in ORDER_LOG.names or ():
@@ -168,9 +173,9 @@ def orders_table(run_id: str, s: SleeveResult) -> pa.Table:
     """Build the orders of a sleeve in the order in which they were sent."""
     rows = np.concatenate([s.run.order_log, _working_orders(s)])
     rows = rows[np.argsort(rows["sequence"], kind="stable")]
-    policy = s.linked.plan.policy[0]
+    policy = s.linked.plan["policy"][0]
     lot = float(policy["lot"])
-    per_bracket = int(policy["n_rungs"] + policy["n_targets"] + 2)
+    per_bracket = int(policy["slots_per_bracket"])
     filled = np.maximum(rows["filled_lots"], 1)
     ids = [
         client_order_id(
@@ -212,7 +217,7 @@ def orders_table(run_id: str, s: SleeveResult) -> pa.Table:
 def fills_table(run_id: str, s: SleeveResult) -> pa.Table:
     """Build the fills of a sleeve in time order."""
     rows = s.run.fills
-    lot = float(s.linked.plan.policy[0]["lot"])
+    lot = float(s.linked.plan["policy"][0]["lot"])
     orders = orders_table(run_id, s)
     by_sequence = dict(
         zip(orders["sequence"].to_pylist(), orders["client_order_id"].to_pylist(), strict=True)
@@ -239,7 +244,7 @@ def fills_table(run_id: str, s: SleeveResult) -> pa.Table:
 def cash_events_table(run_id: str, s: SleeveResult) -> pa.Table:
     """Build the dividends, borrow costs and split fractions of a sleeve."""
     rows = s.run.cash_events
-    lot = float(s.linked.plan.policy[0]["lot"])
+    lot = float(s.linked.plan["policy"][0]["lot"])
     return table_of(
         {
             "symbol": _same(s.symbol, len(rows)),
@@ -285,7 +290,7 @@ def equity_table(s: SleeveResult) -> pa.Table:
     """Build a sleeve's equity, one row per traded bar."""
     first = s.loaded.i_start
     bars, record = s.loaded.bars, s.run.record
-    lot = float(s.linked.plan.policy[0]["lot"])
+    lot = float(s.linked.plan["policy"][0]["lot"])
     return _equity_columns(
         s.symbol,
         bars.ts[first:],
@@ -323,7 +328,7 @@ def decisions_table(s: SleeveResult) -> pa.Table:
     first = s.loaded.i_start
     bars, record, feed, linked = s.loaded.bars, s.run.record, s.feed, s.linked
     n = bars.n_bars - first
-    lot = float(linked.plan.policy[0]["lot"])
+    lot = float(linked.plan["policy"][0]["lot"])
     columns: dict[str, Any] = {
         "ts": times(bars.ts[first:]),
         "symbol": _same(s.symbol, n),
@@ -436,13 +441,13 @@ def _notes(backtest: Backtest, has_volume: bool) -> list[str]:
     policy = backtest.bound.policy
     notes = []
     if policy.fill.value == "same_close":
-        notes.append("Orders fill at the close of the deciding bar: for comparison only.")
+        notes.append(NOTE_SAME_CLOSE)
     if policy.sized_at.value == "fill":
-        notes.append("Quantities are decided at the fill: for comparison only.")
+        notes.append(NOTE_SIZED_AT_FILL)
     if not has_volume and policy.max_participation != np.inf:
-        notes.append("The data has no volume, so the participation limit is off.")
-    if not any(len(s.run.trades) or s.run.state.header[0]["lots"] for s in backtest.sleeves):
-        notes.append("The strategy never traded; the decision rows say why, bar by bar.")
+        notes.append(NOTE_NO_VOLUME)
+    if not any(len(s.run.trades) or s.run.header["lots"] for s in backtest.sleeves):
+        notes.append(NOTE_NEVER_TRADED)
     return notes
 
 
@@ -459,13 +464,13 @@ def _figures(
     """Compute the portfolio's figures."""
     sleeves = backtest.sleeves
     cash = backtest.request.cash
-    headers = np.concatenate([s.run.state.header for s in sleeves])
+    headers = np.concatenate([s.run.state["header"] for s in sleeves])
     depth = None
     if len(sleeves) > 1:
         depth = statistics.deepest_drawdown(curve.equity, curve.ts, cash).depth
     n_bars = sum(s.loaded.bars.n_bars - s.loaded.i_start for s in sleeves)
     core = core_figures(sum_headers(headers), equity, cash, n_bars, backtest.annualisation, depth)
-    optimistic = sum(float(s.optimistic.state.header[0]["last_equity"]) for s in sleeves)
+    optimistic = sum(float(s.optimistic.header["last_equity"]) for s in sleeves)
     return _extend(backtest, core, sleeves, curve.equity, curve.ts, equity, held, cash, optimistic)
 
 
@@ -474,9 +479,7 @@ def _instrument_figures(backtest: Backtest, s: SleeveResult) -> InstrumentFigure
     bars, record = s.loaded.bars, s.run.record
     ends = _session_ends(bars.session[first:])
     equity = record.equity[first:][ends]
-    core = core_figures(
-        s.run.state.header[0], equity, s.cash, bars.n_bars - first, backtest.annualisation
-    )
+    core = core_figures(s.run.header, equity, s.cash, bars.n_bars - first, backtest.annualisation)
     figures = _extend(
         backtest,
         core,
@@ -486,7 +489,7 @@ def _instrument_figures(backtest: Backtest, s: SleeveResult) -> InstrumentFigure
         equity,
         s.buy_and_hold[ends],
         s.cash,
-        float(s.optimistic.state.header[0]["last_equity"]),
+        float(s.optimistic.header["last_equity"]),
     )
     return InstrumentFigures(
         **figures,
@@ -520,7 +523,7 @@ def _extend(
         starting_cash=cash,
         final_equity_optimistic=optimistic,
         max_drawdown_days=_none_if_undefined(deepest.days),
-        n_open=sum(int(s.run.state.header[0]["lots"] != 0) for s in sleeves),
+        n_open=sum(int(s.run.header["lots"] != 0) for s in sleeves),
         average_trade=float(gains.mean()) if len(gains) else None,
         best_trade=float(gains.max()) if len(gains) else None,
         worst_trade=float(gains.min()) if len(gains) else None,
@@ -533,7 +536,7 @@ def _extend(
 
 
 def _trade_returns(s: SleeveResult) -> NDArray[np.float64]:
-    policy = s.linked.plan.policy[0]
+    policy = s.linked.plan["policy"][0]
     unit = float(policy["lot"]) * float(policy["multiplier"])
     t = s.run.trades
     return t["net_profit"] / np.where(t["entry_notional"] > 0.0, t["entry_notional"] * unit, np.nan)

@@ -1,7 +1,7 @@
 """Bundles of arrays that kernels pass among themselves.
 
-Named tuples are free in compiled code and keep the argument lists readable.
-Arrays of length zero switch a log or a record off.
+Named tuples keep the argument lists of the outer kernels readable. Arrays of
+length zero switch a log or a record off.
 """
 
 from __future__ import annotations
@@ -10,41 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-
-class Plan(NamedTuple):
-    """What a strategy wants on one instrument; constant during a run.
-
-    Attributes
-    ----------
-    policy : POLICY array, shape (1,)
-    constants : float64 array
-        Weights of the rungs, then shares of the profit targets.
-    code : int64 array, shape (n_instructions, 2)
-        Postfix instructions (operation, operand) of all formulas.
-    literals : float64 array
-        Numbers that the instructions refer to.
-    starts : int64 array, shape (n_formulas + 1,)
-        Formula f is code[starts[f]:starts[f + 1]]; empty when absent.
-    conditions : int64 array, shape (4,)
-        Rows of `Feed.flags` of enter_long, exit_long, enter_short, exit_short;
-        -1 when the condition is a formula or absent.
-    """
-
-    policy: NDArray[np.void]
-    constants: NDArray[np.float64]
-    code: NDArray[np.int64]
-    literals: NDArray[np.float64]
-    starts: NDArray[np.int64]
-    conditions: NDArray[np.int64]
-
-
-class State(NamedTuple):
-    """Everything a sleeve remembers of its trading between two bars."""
-
-    header: NDArray[np.void]
-    brackets: NDArray[np.void]
-    orders: NDArray[np.void]
 
 
 class Feed(NamedTuple):
@@ -83,23 +48,13 @@ class Feed(NamedTuple):
 
 
 class Logs(NamedTuple):
-    """What happened, row by row; the cursor says how far each log is filled."""
+    """What happened, row by row; `cursor` says how far each log is filled, in this order."""
 
-    cursor: NDArray[np.void]
+    cursor: NDArray[np.int64]
     fills: NDArray[np.void]
     orders: NDArray[np.void]
     trades: NDArray[np.void]
     cash_events: NDArray[np.void]
-
-
-class Scratch(NamedTuple):
-    """Room for the state before a bar whose two paths differ."""
-
-    header: NDArray[np.void]
-    brackets: NDArray[np.void]
-    orders: NDArray[np.void]
-    cursor: NDArray[np.void]
-    stack: NDArray[np.float64]
 
 
 class Record(NamedTuple):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trading.compiling import inner_kernel
+from trading.compiling import inlined_kernel, inner_kernel
 from trading.dtypes import (
     BRACKET_CLOSED,
     ENTRY,
@@ -32,13 +32,7 @@ from trading.orders import CANCEL, end_order_nb, submit_order_nb
 from trading.sizing import floor_lots_nb, round_price_nb
 
 
-@inner_kernel
-def slots_per_bracket_nb(policy):
-    """Count the order slots of one bracket: rungs, stop, targets, market exit."""
-    return policy.n_rungs + policy.n_targets + 2
-
-
-@inner_kernel
+@inlined_kernel
 def distance_from_nb(policy, bit, distance, average):
     """Turn a frozen distance into currency; some are shares of the average entry."""
     if (policy.distance_shares >> bit) & 1:
@@ -84,17 +78,19 @@ def stop_level_nb(policy, bracket):
 
 
 @inner_kernel
-def place_stop_nb(policy, header, brackets, orders, i_bracket, now):
+def place_stop_nb(policy, state, i_bracket, now):
     """Place the bracket's stop for all that it holds, or replace it."""
-    bracket = brackets[i_bracket]
+    bracket = state.brackets[i_bracket]
     if bracket.held_lots == 0:
         return
     level, trailed = stop_level_nb(policy, bracket)
     if np.isnan(level):
         return
-    order = orders[i_bracket * slots_per_bracket_nb(policy) + policy.n_rungs]
+    order = state.orders[i_bracket * policy.slots_per_bracket + policy.n_rungs]
     if order.state == FREE:
-        submit_order_nb(header, order, STOP_LOSS, STOP, -bracket.side, bracket.held_lots, now, GTC)
+        submit_order_nb(
+            state.header, order, STOP_LOSS, STOP, -bracket.side, bracket.held_lots, now, GTC
+        )
         order.stop_price = level
         order.trailed = trailed
         return
@@ -110,19 +106,20 @@ def place_stop_nb(policy, header, brackets, orders, i_bracket, now):
 
 
 @inner_kernel
-def place_targets_nb(policy, header, brackets, orders, constants, i_bracket, now):
+def place_targets_nb(plan, state, i_bracket, now):
     """Place the profit targets for all that was entered, or replace them.
 
     Each target closes its share of the whole entered quantity, floored to the
     lot; where the shares sum to one the last target takes the rest.
     """
-    bracket = brackets[i_bracket]
+    policy = plan.policy
+    bracket = state.brackets[i_bracket]
     n_targets = policy.n_targets
-    first = i_bracket * slots_per_bracket_nb(policy) + policy.n_rungs + 1
+    first = i_bracket * policy.slots_per_bracket + policy.n_rungs + 1
     left = bracket.held_lots
     for k in range(n_targets):
-        order = orders[first + k]
-        lots = floor_lots_nb(constants[policy.n_rungs + k] * bracket.entered_lots)
+        order = state.orders[first + k]
+        lots = floor_lots_nb(plan.constants[policy.n_rungs + k] * bracket.entered_lots)
         if k == n_targets - 1 and policy.targets_take_all == 1:
             lots = left
         lots = min(lots, left)
@@ -136,7 +133,9 @@ def place_targets_nb(policy, header, brackets, orders, constants, i_bracket, now
             if lots == 0:
                 continue
             frozen = order.distance
-            submit_order_nb(header, order, PROFIT_TARGET, LIMIT, -bracket.side, lots, now, GTC)
+            submit_order_nb(
+                state.header, order, PROFIT_TARGET, LIMIT, -bracket.side, lots, now, GTC
+            )
             order.distance = frozen
             order.limit_price = price
             continue
@@ -148,59 +147,59 @@ def place_targets_nb(policy, header, brackets, orders, constants, i_bracket, now
 
 
 @inner_kernel
-def cancel_rungs_nb(policy, orders, logs, i_bracket, reason, now):
+def cancel_rungs_nb(policy, state, journal, i_bracket, reason, now):
     """Cancel the bracket's entries that are not filled."""
-    per_bracket = slots_per_bracket_nb(policy)
+    per_bracket = policy.slots_per_bracket
     first = i_bracket * per_bracket
     for i_order in range(first, first + policy.n_rungs):
-        if orders[i_order].state != FREE:
-            end_order_nb(logs, orders, i_order, per_bracket, CANCEL, reason, now)
+        if state.orders[i_order].state != FREE:
+            end_order_nb(policy, state, journal, i_order, CANCEL, reason, now)
 
 
 @inner_kernel
-def has_working_rung_nb(policy, orders, i_bracket):
+def has_working_rung_nb(policy, state, i_bracket):
     """Tell whether an entry of the bracket still works."""
-    first = i_bracket * slots_per_bracket_nb(policy)
+    first = i_bracket * policy.slots_per_bracket
     for i_order in range(first, first + policy.n_rungs):
-        if orders[i_order].state != FREE:
+        if state.orders[i_order].state != FREE:
             return True
     return False
 
 
 @inner_kernel
-def free_bracket_if_done_nb(policy, brackets, orders, logs, i_bracket, now):
+def free_bracket_if_done_nb(policy, state, journal, i_bracket, now):
     """Cancel the exits of a bracket that holds nothing and free it."""
-    bracket = brackets[i_bracket]
+    bracket = state.brackets[i_bracket]
     if bracket.side == 0 or bracket.held_lots != 0:
         return
-    if has_working_rung_nb(policy, orders, i_bracket):
+    if has_working_rung_nb(policy, state, i_bracket):
         return
-    per_bracket = slots_per_bracket_nb(policy)
+    per_bracket = policy.slots_per_bracket
     first = i_bracket * per_bracket
     for i_order in range(first + policy.n_rungs, first + per_bracket):
-        if orders[i_order].state != FREE:
-            end_order_nb(logs, orders, i_order, per_bracket, CANCEL, BRACKET_CLOSED, now)
+        if state.orders[i_order].state != FREE:
+            end_order_nb(policy, state, journal, i_order, CANCEL, BRACKET_CLOSED, now)
     bracket.side = 0
     bracket.entered_lots = 0
     bracket.average_entry = np.nan
 
 
 @inner_kernel
-def reduce_exits_nb(policy, brackets, orders, logs, i_bracket, i_filled, now):
+def reduce_exits_nb(policy, state, journal, i_bracket, i_filled, now):
     """Cut the bracket's other exits to what it still holds after an exit fill.
 
     The stop and the market exit cover all of it. Targets are cut from the
     last one on, so that the nearest keeps working.
     """
-    held = brackets[i_bracket].held_lots
-    per_bracket = slots_per_bracket_nb(policy)
+    held = state.brackets[i_bracket].held_lots
+    per_bracket = policy.slots_per_bracket
     first = i_bracket * per_bracket + policy.n_rungs
     targets = 0
     for i_order in range(first + 1, first + 1 + policy.n_targets):
-        if orders[i_order].state != FREE:
-            targets += orders[i_order].leaves_lots
+        if state.orders[i_order].state != FREE:
+            targets += state.orders[i_order].leaves_lots
     for i_order in range(first + policy.n_targets, first, -1):
-        order = orders[i_order]
+        order = state.orders[i_order]
         if order.state == FREE or targets <= held:
             continue
         cut = min(order.leaves_lots, targets - held)
@@ -209,22 +208,22 @@ def reduce_exits_nb(policy, brackets, orders, logs, i_bracket, i_filled, now):
         order.lots -= cut
         order.n_replaced += 1
         if order.leaves_lots == 0:
-            end_order_nb(logs, orders, i_order, per_bracket, CANCEL, BRACKET_CLOSED, now)
+            end_order_nb(policy, state, journal, i_order, CANCEL, BRACKET_CLOSED, now)
     for i_order in (first, first + policy.n_targets + 1):
-        order = orders[i_order]
+        order = state.orders[i_order]
         if order.state == FREE or i_order == i_filled or order.leaves_lots <= held:
             continue
         order.leaves_lots = held
         order.lots = order.filled_lots + held
         order.n_replaced += 1
         if held == 0:
-            end_order_nb(logs, orders, i_order, per_bracket, CANCEL, BRACKET_CLOSED, now)
+            end_order_nb(policy, state, journal, i_order, CANCEL, BRACKET_CLOSED, now)
 
 
 @inner_kernel
-def move_stop_nb(policy, header, brackets, orders, i_bracket, price, now):
+def move_stop_nb(policy, state, i_bracket, price, now):
     """Let a price reached after the entry move the trailing and break-even stops."""
-    bracket = brackets[i_bracket]
+    bracket = state.brackets[i_bracket]
     side = bracket.side
     moved = not np.isnan(bracket.trail_distance)
     if not moved and np.isnan(bracket.break_even_at):
@@ -238,13 +237,11 @@ def move_stop_nb(policy, header, brackets, orders, i_bracket, price, now):
             bracket.break_even_done = 1
             moved = True
     if moved:
-        place_stop_nb(policy, header, brackets, orders, i_bracket, now)
+        place_stop_nb(policy, state, i_bracket, now)
 
 
 @inner_kernel
-def open_bracket_nb(
-    policy, header, brackets, orders, constants, side, lots, price, limit, step, now
-):
+def open_bracket_nb(plan, state, side, lots, price, limit, step, now):
     """Place an entry ladder in a free bracket.
 
     Rung k is at price - k * step for a long's limits and + k * step for its
@@ -256,24 +253,25 @@ def open_bracket_nb(
     int
         The bracket's number, or -1 when every rung rounds to zero lots.
     """
+    policy = plan.policy
     i_bracket = -1
     for b in range(policy.n_brackets):
-        if brackets[b].side == 0:
+        if state.brackets[b].side == 0:
             i_bracket = b
             break
     if i_bracket < 0:
         return -1
     order_type = policy.entry_type
     direction = side if order_type >= STOP else -side
-    first = i_bracket * slots_per_bracket_nb(policy)
+    first = i_bracket * policy.slots_per_bracket
     placed = 0
     for k in range(policy.n_rungs):
-        rung_lots = floor_lots_nb(constants[k] * lots)
+        rung_lots = floor_lots_nb(plan.constants[k] * lots)
         if rung_lots == 0:
             continue
-        order = orders[first + k]
+        order = state.orders[first + k]
         submit_order_nb(
-            header, order, ENTRY, order_type, side, rung_lots, now, policy.time_in_force
+            state.header, order, ENTRY, order_type, side, rung_lots, now, policy.time_in_force
         )
         shift = direction * k * step
         if order_type == LIMIT:
@@ -285,7 +283,7 @@ def open_bracket_nb(
         placed += rung_lots
     if placed == 0:
         return -1
-    bracket = brackets[i_bracket]
+    bracket = state.brackets[i_bracket]
     bracket.side = side
     bracket.entered_lots = 0
     bracket.held_lots = 0
@@ -297,12 +295,12 @@ def open_bracket_nb(
 
 
 @inner_kernel
-def request_exit_nb(policy, header, brackets, orders, i_bracket, reason, now):
+def request_exit_nb(policy, state, i_bracket, reason, now):
     """Ask for a market exit of all that the bracket holds."""
-    bracket = brackets[i_bracket]
-    per_bracket = slots_per_bracket_nb(policy)
-    order = orders[(i_bracket + 1) * per_bracket - 1]
+    bracket = state.brackets[i_bracket]
+    per_bracket = policy.slots_per_bracket
+    order = state.orders[(i_bracket + 1) * per_bracket - 1]
     if bracket.held_lots == 0 or order.state != FREE:
         return
-    submit_order_nb(header, order, EXIT, 0, -bracket.side, bracket.held_lots, now, GTC)
+    submit_order_nb(state.header, order, EXIT, 0, -bracket.side, bracket.held_lots, now, GTC)
     order.reason = reason

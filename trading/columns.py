@@ -477,15 +477,28 @@ def aggregate_nb(state, codes, source, bars, index):
 
 @inner_kernel
 def step_above_nb(
-    nodes, inputs, params, buffer, matrix, flags, state, bar, code, source, rows, first, last
+    nodes,
+    inputs,
+    params,
+    buffer,
+    matrix,
+    flags,
+    state,
+    bar,
+    n_leaves,
+    code,
+    source,
+    rows,
+    first,
+    last,
 ):
     """Bring one base bar to a higher frame; compute its nodes when a bar completes.
 
     Parameters
     ----------
-    bar : float64 array, shape (n_leaves, 1)
+    bar : float64 array, shape (n_leaves_max, 1)
         The open higher bar; it is copied to the frame's rows once complete.
-    source : float64 array, shape (n_leaves, 1)
+    source : float64 array, shape (n_leaves_max, 1)
         The base bar's leaves, adjusted.
     rows : int
         First row of the frame in the matrix.
@@ -499,11 +512,13 @@ def step_above_nb(
     """
     completed = False
     if begin_bar_nb(state, code):
-        matrix[rows : rows + bar.shape[0]] = bar
+        for k in range(n_leaves):
+            matrix[rows + k, 0] = bar[k, 0]
         run_nodes_nb(nodes, inputs, params, buffer, matrix, flags, first, last, 0, 1)
         completed = True
     if add_bar_nb(state, code, bar, 0, source, 0):
-        matrix[rows : rows + bar.shape[0]] = bar
+        for k in range(n_leaves):
+            matrix[rows + k, 0] = bar[k, 0]
         run_nodes_nb(nodes, inputs, params, buffer, matrix, flags, first, last, 0, 1)
         completed = True
     return completed

@@ -1,19 +1,38 @@
 """The one way in which this package compiles its kernels.
 
-`kernel` is numba's njit with the cache on, the GIL released (so that sweeps
-run on threads) and IEEE division, without any reordering of arithmetic: batch,
-step and live must give the same bits. `inner_kernel` leaves out the wrapper
-that Python would call it through, which takes longer to compile than most
-kernels; it is for those that only kernels call.
+All release the GIL, so that sweeps run on threads, and divide as IEEE does,
+without any reordering of arithmetic: batch, step and live must give the same
+bits.
+
+- `kernel` can be called from Python. It does not count references, which would
+  cost more than the work: kernels allocate nothing and return no arrays.
+- `allocating_kernel` counts them, for the few that make arrays.
+- `inner_kernel` is for those that only kernels call: it leaves out the wrapper
+  that Python would call it through, which takes longer to compile than most
+  kernels.
+- `inlined_kernel` is an inner kernel whose code is put into its caller.
+
+State, plan, journal and bar are records: a kernel gets one pointer for each.
 """
 
 from numba import njit
 
-kernel = njit(cache=True, nogil=True, error_model="numpy")
+kernel = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+allocating_kernel = njit(cache=True, nogil=True, error_model="numpy")
 inner_kernel = njit(
     cache=True,
     nogil=True,
     error_model="numpy",
     no_cpython_wrapper=True,
     no_cfunc_wrapper=True,
+    _nrt=False,
+)
+inlined_kernel = njit(
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+    _nrt=False,
+    forceinline=True,
 )

@@ -12,7 +12,6 @@ import numpy as np
 from trading.brackets import (
     free_bracket_if_done_nb,
     reduce_exits_nb,
-    slots_per_bracket_nb,
 )
 from trading.compiling import inner_kernel
 from trading.dtypes import (
@@ -34,13 +33,13 @@ from trading.sizing import floor_lots_nb
 
 
 @inner_kernel
-def pay_dividend_nb(policy, header, logs, dividend, ts):
+def pay_dividend_nb(policy, header, journal, dividend, ts):
     """Pay a dividend on the shares held, or charge it to a short."""
     if header.lots == 0 or dividend == 0.0:
         return
     amount = header.lots * policy.lot * policy.multiplier * dividend
     header.total_dividends += amount
-    book_cash_nb(header, logs, DIVIDEND_EVENT, amount, header.lots, dividend, ts)
+    book_cash_nb(header, journal, DIVIDEND_EVENT, amount, header.lots, dividend, ts)
 
 
 @inner_kernel
@@ -55,13 +54,13 @@ def split_order_nb(order, ratio):
 
 
 @inner_kernel
-def split_nb(policy, state, logs, ratio, ts):
+def split_nb(policy, state, journal, ratio, ts):
     """Rescale the sleeve for a split of `ratio` new shares for one old share."""
-    header = state.header[0]
-    per_bracket = slots_per_bracket_nb(policy)
+    header = state.header
+    per_bracket = policy.slots_per_bracket
     before = header.lots
     after = 0
-    for b in range(state.brackets.shape[0]):
+    for b in range(policy.n_brackets):
         bracket = state.brackets[b]
         first = b * per_bracket
         for k in range(policy.n_targets):
@@ -89,13 +88,11 @@ def split_nb(policy, state, logs, ratio, ts):
                 continue
             split_order_nb(order, ratio)
             if order.leaves_lots == 0 and order.role == ENTRY:
-                end_order_nb(
-                    logs, state.orders, i_order, per_bracket, CANCEL, SIZE_ROUNDS_TO_ZERO, ts
-                )
+                end_order_nb(policy, state, journal, i_order, CANCEL, SIZE_ROUNDS_TO_ZERO, ts)
             elif order.leaves_lots == 0:
-                end_order_nb(logs, state.orders, i_order, per_bracket, CANCEL, BRACKET_CLOSED, ts)
-        reduce_exits_nb(policy, state.brackets, state.orders, logs, b, -1, ts)
-        free_bracket_if_done_nb(policy, state.brackets, state.orders, logs, b, ts)
+                end_order_nb(policy, state, journal, i_order, CANCEL, BRACKET_CLOSED, ts)
+        reduce_exits_nb(policy, state, journal, b, -1, ts)
+        free_bracket_if_done_nb(policy, state, journal, b, ts)
     if before == 0:
         return
     header.lots = after
@@ -109,24 +106,23 @@ def split_nb(policy, state, logs, ratio, ts):
     fraction = before * ratio - after
     if abs(fraction) > 1e-9:
         amount = fraction * policy.lot * policy.multiplier * header.last_close
-        book_cash_nb(header, logs, SPLIT_FRACTION_EVENT, amount, before, ratio, ts)
+        book_cash_nb(header, journal, SPLIT_FRACTION_EVENT, amount, before, ratio, ts)
     if after == 0:
-        close_trade_nb(policy, header, logs, ts, BRACKET_CLOSED)
+        close_trade_nb(policy, header, journal, ts, BRACKET_CLOSED)
 
 
 @inner_kernel
-def apply_actions_nb(plan, state, feed, logs, i):
+def apply_actions_nb(plan, state, journal, actions, ts):
     """Apply the corporate actions whose ex-date begins with the current bar."""
-    policy = plan.policy[0]
-    header = state.header[0]
-    cursor = logs.cursor[0]
-    while cursor.action < feed.actions.shape[0]:
-        action = feed.actions[cursor.action]
+    policy = plan.policy
+    header = state.header
+    while journal.next_action < actions.shape[0]:
+        action = actions[journal.next_action]
         if action.i_bar > header.i_bar:
             break
         if action.i_bar == header.i_bar:
-            pay_dividend_nb(policy, header, logs, action.dividend, feed.ts[i])
+            pay_dividend_nb(policy, header, journal, action.dividend, ts)
             ratio = action.split_ratio
             if ratio != 1.0 and ratio > 0.0 and ratio < np.inf:
-                split_nb(policy, state, logs, ratio, feed.ts[i])
-        cursor.action += 1
+                split_nb(policy, state, journal, ratio, ts)
+        journal.next_action += 1

@@ -15,7 +15,6 @@ from trading.brackets import (
     has_working_rung_nb,
     open_bracket_nb,
     request_exit_nb,
-    slots_per_bracket_nb,
 )
 from trading.compiling import inner_kernel
 from trading.dtypes import (
@@ -76,11 +75,11 @@ FLATTEN_BIT, HALTED_BIT, OUTSIDE_BIT = 4, 8, 16
 
 
 @inner_kernel
-def direction_nb(state):
+def direction_nb(policy, state):
     """Return the side that the sleeve holds, or else is entering; 0 when idle."""
-    if state.header[0].lots != 0:
-        return 1 if state.header[0].lots > 0 else -1
-    for b in range(state.brackets.shape[0]):
+    if state.header.lots != 0:
+        return 1 if state.header.lots > 0 else -1
+    for b in range(policy.n_brackets):
         if state.brackets[b].side != 0:
             return state.brackets[b].side
     return 0
@@ -89,8 +88,8 @@ def direction_nb(state):
 @inner_kernel
 def is_exiting_nb(policy, state):
     """Tell whether a market exit still works."""
-    per_bracket = slots_per_bracket_nb(policy)
-    for b in range(state.brackets.shape[0]):
+    per_bracket = policy.slots_per_bracket
+    for b in range(policy.n_brackets):
         if state.orders[(b + 1) * per_bracket - 1].state != FREE:
             return True
     return False
@@ -99,34 +98,33 @@ def is_exiting_nb(policy, state):
 @inner_kernel
 def has_working_entry_nb(policy, state):
     """Tell whether any entry still works."""
-    for b in range(state.brackets.shape[0]):
-        if has_working_rung_nb(policy, state.orders, b):
+    for b in range(policy.n_brackets):
+        if has_working_rung_nb(policy, state, b):
             return True
     return False
 
 
 @inner_kernel
-def count_brackets_nb(state):
+def count_brackets_nb(policy, state):
     """Count the brackets in use."""
     n = 0
-    for b in range(state.brackets.shape[0]):
+    for b in range(policy.n_brackets):
         if state.brackets[b].side != 0:
             n += 1
     return n
 
 
 @inner_kernel
-def exit_all_nb(plan, state, logs, reason, now):
+def exit_all_nb(plan, state, journal, reason, now):
     """Cancel working entries and ask for a market exit of all that is held."""
-    policy = plan.policy[0]
-    header = state.header[0]
-    for b in range(state.brackets.shape[0]):
+    policy = plan.policy
+    for b in range(policy.n_brackets):
         if state.brackets[b].side == 0:
             continue
-        cancel_rungs_nb(policy, state.orders, logs, b, ENTRY_CANCELLED_BY_EXIT, now)
-        free_bracket_if_done_nb(policy, state.brackets, state.orders, logs, b, now)
+        cancel_rungs_nb(policy, state, journal, b, ENTRY_CANCELLED_BY_EXIT, now)
+        free_bracket_if_done_nb(policy, state, journal, b, now)
         if state.brackets[b].side != 0:
-            request_exit_nb(policy, header, state.brackets, state.orders, b, reason, now)
+            request_exit_nb(policy, state, b, reason, now)
 
 
 @inner_kernel
@@ -142,7 +140,7 @@ def update_limits_nb(policy, header, equity):
 
 
 @inner_kernel
-def exit_reason_at_close_nb(plan, state, feed, i, direction, stack):
+def exit_reason_at_close_nb(plan, state, matrix, flags, i, bar, direction, stack):
     """Decide whether to leave at this close, and why.
 
     Returns
@@ -151,20 +149,20 @@ def exit_reason_at_close_nb(plan, state, feed, i, direction, stack):
         Reason, NO_REASON to stay; 1 when the opposite side is to be opened at
         the same open.
     """
-    policy = plan.policy[0]
-    header = state.header[0]
+    policy = plan.policy
+    header = state.header
     if header.stopped != 0:
         return header.stopped, 0
     if policy.flat_at_session_close == 1 and policy.intraday == 1:
-        if feed.bar_flags[i] & FLATTEN_BIT:
+        if bar.flags & FLATTEN_BIT:
             return SESSION_CLOSE, 0
     opposite = 0
     if policy.reverse == 1:
         other = F_ENTER_SHORT if direction > 0 else F_ENTER_LONG
-        if condition_nb(other, plan, header, feed, i, stack) == TRUE:
+        if condition_nb(other, plan, header, matrix, flags, i, stack) == TRUE:
             opposite = 1
     own = F_EXIT_LONG if direction > 0 else F_EXIT_SHORT
-    if condition_nb(own, plan, header, feed, i, stack) == TRUE:
+    if condition_nb(own, plan, header, matrix, flags, i, stack) == TRUE:
         return EXIT_CONDITION, opposite
     if policy.time_stop_bars > 0 and header.lots != 0:
         if header.i_bar - header.entry_bar + 1 >= policy.time_stop_bars:
@@ -177,15 +175,15 @@ def exit_reason_at_close_nb(plan, state, feed, i, direction, stack):
 @inner_kernel
 def entry_blocked_nb(plan, state, reversing):
     """Tell why no entry is considered before looking at the conditions."""
-    policy = plan.policy[0]
-    header = state.header[0]
+    policy = plan.policy
+    header = state.header
     if header.stopped != 0:
         return header.stopped
     if policy.max_daily_loss > 0.0 and header.blocked_session == header.session:
         return DAILY_LOSS
     if reversing == 1:
         return NO_REASON
-    direction = direction_nb(state)
+    direction = direction_nb(policy, state)
     if direction == 0:
         if policy.cooldown_bars > 0 and header.last_exit_bar >= 0:
             if header.i_bar < header.last_exit_bar + policy.cooldown_bars:
@@ -195,13 +193,13 @@ def entry_blocked_nb(plan, state, reversing):
         return EXITING
     if has_working_entry_nb(policy, state):
         return WORKING_ENTRY
-    if policy.pyramiding > 0 and count_brackets_nb(state) <= policy.pyramiding:
+    if policy.pyramiding > 0 and count_brackets_nb(policy, state) <= policy.pyramiding:
         return NO_REASON
     return IN_POSITION
 
 
 @inner_kernel
-def entry_side_nb(plan, state, feed, i, only_side, stack):
+def entry_side_nb(plan, state, matrix, flags, i, only_side, stack):
     """Ask the entry conditions.
 
     Parameters
@@ -214,13 +212,13 @@ def entry_side_nb(plan, state, feed, i, only_side, stack):
     (int, int)
         Side, 0 for none; and the reason when there is none.
     """
-    header = state.header[0]
+    header = state.header
     long_entry = FALSE
     short_entry = FALSE
     if only_side >= 0:
-        long_entry = condition_nb(F_ENTER_LONG, plan, header, feed, i, stack)
+        long_entry = condition_nb(F_ENTER_LONG, plan, header, matrix, flags, i, stack)
     if only_side <= 0:
-        short_entry = condition_nb(F_ENTER_SHORT, plan, header, feed, i, stack)
+        short_entry = condition_nb(F_ENTER_SHORT, plan, header, matrix, flags, i, stack)
     if long_entry == TRUE and short_entry == TRUE:
         return 0, CONFLICTING_ENTRIES
     if long_entry == TRUE:
@@ -233,18 +231,18 @@ def entry_side_nb(plan, state, feed, i, only_side, stack):
 
 
 @inner_kernel
-def distance_nb(formula, plan, header, feed, i, stack):
+def distance_nb(formula, plan, header, matrix, flags, i, stack):
     """Evaluate a distance; NaN when the strategy has none, -1 when it is not positive."""
     if not has_formula_nb(plan, formula):
         return np.nan
-    value = evaluate_nb(formula, plan, header, feed, i, stack)
+    value = evaluate_nb(formula, plan, header, matrix, flags, i, stack)
     if not (value > 0.0 and value < np.inf):
         return -1.0
     return value
 
 
 @inner_kernel
-def enter_nb(plan, state, feed, i, side, equity, stack):
+def enter_nb(plan, state, matrix, flags, i, bar, side, equity, stack):
     """Size an entry and place its ladder.
 
     Returns
@@ -252,19 +250,19 @@ def enter_nb(plan, state, feed, i, side, equity, stack):
     int
         NO_REASON when the ladder was placed, else why not.
     """
-    policy = plan.policy[0]
-    header = state.header[0]
+    policy = plan.policy
+    header = state.header
     if side < 0 and policy.shortable == 0:
         return NOT_SHORTABLE
-    now = feed.close_ts[i]
-    close = feed.matrix[3, i]
+    now = bar.close_ts
+    close = bar.close
     price = close
     limit = np.nan
     if policy.entry_type != MARKET:
         which = 0 if side > 0 else 1
-        price = evaluate_nb(F_PRICE_LONG + which, plan, header, feed, i, stack)
+        price = evaluate_nb(F_PRICE_LONG + which, plan, header, matrix, flags, i, stack)
         if policy.entry_type == STOP_LIMIT:
-            limit = evaluate_nb(F_LIMIT_LONG + which, plan, header, feed, i, stack)
+            limit = evaluate_nb(F_LIMIT_LONG + which, plan, header, matrix, flags, i, stack)
             if not (limit > 0.0 and limit < np.inf):
                 return PRICE_UNKNOWN
     if not (price > 0.0 and price < np.inf):
@@ -272,23 +270,23 @@ def enter_nb(plan, state, feed, i, side, equity, stack):
     price = round_price_nb(price, policy.tick, side)
     step = 0.0
     if policy.n_rungs > 1 and has_formula_nb(plan, F_STEP):
-        step = evaluate_nb(F_STEP, plan, header, feed, i, stack)
+        step = evaluate_nb(F_STEP, plan, header, matrix, flags, i, stack)
         if not (step >= 0.0 and step < np.inf):
             return DISTANCE_UNKNOWN
-    stop = distance_nb(F_STOP_LOSS, plan, header, feed, i, stack)
-    trail = distance_nb(F_TRAILING_STOP, plan, header, feed, i, stack)
-    even_at = distance_nb(F_BREAK_EVEN_AT, plan, header, feed, i, stack)
+    stop = distance_nb(F_STOP_LOSS, plan, header, matrix, flags, i, stack)
+    trail = distance_nb(F_TRAILING_STOP, plan, header, matrix, flags, i, stack)
+    even_at = distance_nb(F_BREAK_EVEN_AT, plan, header, matrix, flags, i, stack)
     even_offset = 0.0
     if has_formula_nb(plan, F_BREAK_EVEN_OFFSET):
-        even_offset = evaluate_nb(F_BREAK_EVEN_OFFSET, plan, header, feed, i, stack)
+        even_offset = evaluate_nb(F_BREAK_EVEN_OFFSET, plan, header, matrix, flags, i, stack)
     if stop < 0.0 or trail < 0.0 or even_at < 0.0 or not (abs(even_offset) < np.inf):
         return DISTANCE_UNKNOWN
     for k in range(policy.n_targets):
-        if not distance_nb(FIRST_TARGET + k, plan, header, feed, i, stack) > 0.0:
+        if not distance_nb(FIRST_TARGET + k, plan, header, matrix, flags, i, stack) > 0.0:
             return DISTANCE_UNKNOWN
     volatility = np.nan
     if has_formula_nb(plan, F_VOLATILITY):
-        volatility = evaluate_nb(F_VOLATILITY, plan, header, feed, i, stack)
+        volatility = evaluate_nb(F_VOLATILITY, plan, header, matrix, flags, i, stack)
         if not volatility > 0.0:
             return DISTANCE_UNKNOWN
     risk_distance = distance_from_nb(policy, STOP_SHARE, stop, price)
@@ -301,7 +299,7 @@ def enter_nb(plan, state, feed, i, side, equity, stack):
     if reason != NO_REASON:
         return reason
     b = open_bracket_nb(
-        policy, header, state.brackets, state.orders, plan.constants,
+        plan, state,
         side, lots, price, limit, step, now,
     )  # fmt: skip
     if b < 0:
@@ -312,15 +310,15 @@ def enter_nb(plan, state, feed, i, side, equity, stack):
     bracket.trail_distance = trail
     bracket.break_even_at = even_at
     bracket.break_even_offset = even_offset
-    first_target = b * slots_per_bracket_nb(policy) + policy.n_rungs + 1
+    first_target = b * policy.slots_per_bracket + policy.n_rungs + 1
     for k in range(policy.n_targets):
-        distance = distance_nb(FIRST_TARGET + k, plan, header, feed, i, stack)
+        distance = distance_nb(FIRST_TARGET + k, plan, header, matrix, flags, i, stack)
         state.orders[first_target + k].distance = distance
     return NO_REASON
 
 
 @inner_kernel
-def decide_nb(plan, state, feed, logs, i, equity, stack):
+def decide_nb(plan, state, journal, matrix, flags, i, bar, equity, stack):
     """Decide at the close of bar i.
 
     Returns
@@ -328,16 +326,18 @@ def decide_nb(plan, state, feed, logs, i, equity, stack):
     (int, int)
         Action and reason codes for the decision row.
     """
-    policy = plan.policy[0]
-    header = state.header[0]
-    now = feed.close_ts[i]
+    policy = plan.policy
+    header = state.header
+    now = bar.close_ts
     update_limits_nb(policy, header, equity)
-    direction = direction_nb(state)
+    direction = direction_nb(policy, state)
     reversing = 0
     if direction != 0:
-        reason, reversing = exit_reason_at_close_nb(plan, state, feed, i, direction, stack)
+        reason, reversing = exit_reason_at_close_nb(
+            plan, state, matrix, flags, i, bar, direction, stack
+        )
         if reason != NO_REASON:
-            exit_all_nb(plan, state, logs, reason, now)
+            exit_all_nb(plan, state, journal, reason, now)
             if reversing == 0:
                 return EXIT_ACTION, reason
     blocked = entry_blocked_nb(plan, state, reversing)
@@ -346,18 +346,18 @@ def decide_nb(plan, state, feed, logs, i, equity, stack):
     only_side = direction if direction != 0 else 0
     if reversing == 1:
         only_side = -direction
-    side, reason = entry_side_nb(plan, state, feed, i, only_side, stack)
+    side, reason = entry_side_nb(plan, state, matrix, flags, i, only_side, stack)
     if side != 0:
         reason = check_market_nb(
-            feed.bar_flags[i] & HALTED_BIT != 0,
-            feed.bar_flags[i] & OUTSIDE_BIT != 0,
+            bar.flags & HALTED_BIT != 0,
+            bar.flags & OUTSIDE_BIT != 0,
             0.0, 0.0, False, True,
         )  # fmt: skip
         closing = policy.flat_at_session_close == 1 and policy.intraday == 1
-        if reason == NO_REASON and closing and feed.bar_flags[i] & FLATTEN_BIT:
+        if reason == NO_REASON and closing and bar.flags & FLATTEN_BIT:
             reason = SESSION_CLOSING
         if reason == NO_REASON:
-            reason = enter_nb(plan, state, feed, i, side, equity, stack)
+            reason = enter_nb(plan, state, matrix, flags, i, bar, side, equity, stack)
         if reason == NO_REASON:
             if reversing == 1:
                 return REVERSE_ACTION, REVERSED

@@ -102,6 +102,15 @@ STOP_SHARE, TRAIL_SHARE, EVEN_AT_SHARE, EVEN_OFFSET_SHARE, FIRST_TARGET_SHARE = 
     FIRST_TARGET,
 ) = range(15)
 
+# Bounds of a strategy; `trading.planning` refuses what is beyond them by name.
+MAX_RUNGS = 16
+MAX_TARGETS = 8
+MAX_BRACKETS = 16
+MAX_ORDERS = 128
+MAX_CODE = 256
+MAX_LITERALS = 128
+MAX_STACK = 64
+
 POLICY = np.dtype(
     [
         # The instrument.
@@ -122,6 +131,8 @@ POLICY = np.dtype(
         ("n_targets", "i8"),
         ("targets_take_all", "i8"),  # The shares sum to one: the last target takes the rest.
         ("n_brackets", "i8"),
+        ("slots_per_bracket", "i8"),  # Rungs, one stop, targets, one market exit.
+        ("n_orders", "i8"),  # Slots of all brackets.
         ("pyramiding", "i8"),
         ("reverse", "i8"),
         ("cooldown_bars", "i8"),
@@ -179,6 +190,7 @@ HEADER = np.dtype(
         ("max_drawdown", "f8"),
         ("lowest_cash", "f8"),
         ("bars_in_position", "i8"),
+        ("n_working", "i8"),  # Orders that work.
         ("volume_left", "i8"),  # Lots that may still fill in this bar.
         # Switches.
         ("blocked_session", "i8"),  # No entries in this session (daily loss).
@@ -346,13 +358,75 @@ CASH_EVENT = np.dtype(
     ]
 )
 
-# Where the logs and the corporate actions stand; not part of a sleeve's state.
-CURSOR = np.dtype(
+STATE = np.dtype(
     [
-        ("fills", "i8"),
-        ("orders", "i8"),
-        ("trades", "i8"),
-        ("cash_events", "i8"),
-        ("action", "i8"),
+        ("header", HEADER),
+        ("brackets", BRACKET, (MAX_BRACKETS,)),
+        ("orders", ORDER, (MAX_ORDERS,)),
+    ]
+)
+
+PLAN = np.dtype(
+    [
+        ("policy", POLICY),
+        # Weights of the rungs, then shares of the profit targets.
+        ("constants", "f8", (MAX_RUNGS + MAX_TARGETS,)),
+        # Postfix instructions (operation, operand) of all formulas; formula f is
+        # code[starts[f]:starts[f + 1]], empty when absent.
+        ("code", "i8", (MAX_CODE, 2)),
+        ("literals", "f8", (MAX_LITERALS,)),
+        ("starts", "i8", (FIRST_TARGET + MAX_TARGETS + 1,)),
+        # Rows of the flags of enter_long, exit_long, enter_short, exit_short; -1
+        # when the condition is a formula or absent.
+        ("conditions", "i8", (4,)),
+    ]
+)
+
+# One bar as the policy and the fills see it. Rows: open, high, low, close.
+BAR = np.dtype(
+    [
+        ("ts", "i8"),
+        ("close_ts", "i8"),
+        ("session", "i8"),
+        ("flags", "i8"),
+        ("close", "f8"),
+        ("volume", "f8"),
+        ("buy", "f8", (4,)),  # What buys trade on: the ask where it is known.
+        ("sell", "f8", (4,)),
+    ]
+)
+
+MAX_FILLS = 1024
+MAX_ENDED_ORDERS = 1024
+MAX_TRADES = 512
+MAX_CASH_EVENTS = 64
+
+# What happened in one bar. `keeps` 0 counts and writes nothing.
+JOURNAL = np.dtype(
+    [
+        ("keeps", "i8"),
+        ("n_fills", "i8"),
+        ("n_orders", "i8"),
+        ("n_trades", "i8"),
+        ("n_cash_events", "i8"),
+        ("overflowed", "i8"),
+        ("next_action", "i8"),  # How far the corporate actions are applied.
+        ("fills", FILL, (MAX_FILLS,)),
+        ("orders", ORDER_LOG, (MAX_ENDED_ORDERS,)),
+        ("trades", TRADE, (MAX_TRADES,)),
+        ("cash_events", CASH_EVENT, (MAX_CASH_EVENTS,)),
+    ]
+)
+
+# The state before a bar whose two paths differ, and the formulas' stack.
+SCRATCH = np.dtype(
+    [
+        ("state", STATE),
+        ("n_fills", "i8"),
+        ("n_orders", "i8"),
+        ("n_trades", "i8"),
+        ("n_cash_events", "i8"),
+        ("stack", "f8", (MAX_STACK + 1,)),
+        ("finer", BAR),
     ]
 )

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from trading.brackets import free_bracket_if_done_nb, request_exit_nb, slots_per_bracket_nb
-from trading.compiling import inner_kernel, kernel
+from trading.brackets import free_bracket_if_done_nb, request_exit_nb
+from trading.compiling import inlined_kernel, inner_kernel, kernel
 from trading.corporate_actions import apply_actions_nb
 from trading.decisions import (
     HALTED_BIT,
@@ -30,7 +30,6 @@ from trading.dtypes import (
     F_ENTER_LONG,
     F_ENTER_SHORT,
     F_EXIT_LONG,
-    F_EXIT_SHORT,
     FREE,
     LIMIT,
     NO_REASON,
@@ -39,166 +38,182 @@ from trading.dtypes import (
     UNKNOWN,
     WARMING_UP,
 )
-from trading.fills import NO_LIMIT_ON_VOLUME, fill_market_orders_nb, is_market_nb, match_bar_nb
+from trading.fills import (
+    NO_LIMIT_ON_VOLUME,
+    fill_market_orders_nb,
+    is_market_nb,
+    match_bar_nb,
+)
 from trading.formulas import has_formula_nb
 from trading.orders import EXPIRE, end_order_nb
-from trading.portfolio import mark_nb, roll_session_nb
+from trading.portfolio import NO_SESSION, mark_nb, roll_session_nb
 
 SESSION_LAST_BIT = 2
 NEVER = 1 << 62
 
 
-@inner_kernel
-def has_order_nb(state):
-    """Tell whether any order works."""
-    for i_order in range(state.orders.shape[0]):
-        if state.orders[i_order].state != FREE:
-            return True
-    return False
+@inlined_kernel
+def load_bar_nb(policy, bar, prices, i, ts, close_ts, session, bar_flags):
+    """Fill the bar record from column i of a price matrix."""
+    bar.ts = ts
+    bar.close_ts = close_ts
+    bar.session = session
+    bar.flags = bar_flags
+    bar.close = prices[3, i]
+    bar.volume = prices[4, i]
+    for k in range(4):
+        bar.buy[k] = prices[policy.buy_row + k, i]
+        bar.sell[k] = prices[policy.sell_row + k, i]
 
 
 @inner_kernel
-def expire_day_orders_nb(plan, state, logs, session_ended, now):
+def expire_day_orders_nb(plan, state, journal, session_ended, now):
     """Expire day orders whose session is over; note the session of new ones."""
-    policy = plan.policy[0]
-    header = state.header[0]
-    per_bracket = slots_per_bracket_nb(policy)
-    for i_order in range(state.orders.shape[0]):
+    policy = plan.policy
+    if policy.time_in_force != DAY:
+        return  # Only entries are day orders; exits work until they fill.
+    header = state.header
+    per_bracket = policy.slots_per_bracket
+    for i_order in range(policy.n_orders):
         order = state.orders[i_order]
         if order.state == FREE or order.time_in_force != DAY:
             continue
         if order.session == -1:
             order.session = header.session
         if session_ended or order.session != header.session:
-            end_order_nb(logs, state.orders, i_order, per_bracket, EXPIRE, DAY_ENDED, now)
-            free_bracket_if_done_nb(
-                policy, state.brackets, state.orders, logs, i_order // per_bracket, now
-            )
+            end_order_nb(policy, state, journal, i_order, EXPIRE, DAY_ENDED, now)
+            free_bracket_if_done_nb(policy, state, journal, i_order // per_bracket, now)
 
 
 @inner_kernel
-def expire_by_bars_nb(plan, state, logs, now):
+def expire_by_bars_nb(plan, state, journal, now):
     """Cancel entries that have worked for their number of bars."""
-    policy = plan.policy[0]
-    header = state.header[0]
-    per_bracket = slots_per_bracket_nb(policy)
+    policy = plan.policy
+    header = state.header
+    per_bracket = policy.slots_per_bracket
     if policy.cancel_after_bars == 0:
         return
-    for i_order in range(state.orders.shape[0]):
+    for i_order in range(policy.n_orders):
         order = state.orders[i_order]
         if order.state == FREE or order.role != ENTRY:
             continue
         if header.i_bar - order.created_bar >= policy.cancel_after_bars:
-            end_order_nb(logs, state.orders, i_order, per_bracket, EXPIRE, CANCEL_AFTER_BARS, now)
-            free_bracket_if_done_nb(
-                policy, state.brackets, state.orders, logs, i_order // per_bracket, now
-            )
+            end_order_nb(policy, state, journal, i_order, EXPIRE, CANCEL_AFTER_BARS, now)
+            free_bracket_if_done_nb(policy, state, journal, i_order // per_bracket, now)
 
 
 @inner_kernel
-def match_nb(plan, state, feed, logs, scratch, i):
-    """Match the working orders with bar i, by its finer bars where there are any."""
-    if feed.finer_start.shape[0] > 0:
-        first = feed.finer_start[i]
-        last = feed.finer_start[i + 1]
-        if last > first:
-            for k in range(first, last):
-                match_bar_nb(plan, state, logs, scratch, feed.finer, k, feed.finer_ts[k])
-            return
-    match_bar_nb(plan, state, logs, scratch, feed.matrix, i, feed.ts[i])
+def match_nb(plan, state, journal, scratch, bar, finer, finer_ts, first, last):
+    """Match the working orders with a bar, by its finer bars where there are any."""
+    if last > first:
+        policy = plan.policy
+        part = scratch.finer
+        for k in range(first, last):
+            load_bar_nb(policy, part, finer, k, finer_ts[k], 0, bar.session, bar.flags)
+            match_bar_nb(plan, state, journal, scratch, part)
+        return
+    match_bar_nb(plan, state, journal, scratch, bar)
 
 
 @inner_kernel
-def fill_at_close_nb(plan, state, feed, logs, i):
+def fill_at_close_nb(plan, state, journal, bar):
     """Fill market orders at the close of the deciding bar."""
-    policy = plan.policy[0]
-    state.header[0].volume_left = NO_LIMIT_ON_VOLUME
-    buy = feed.matrix[policy.buy_row + 3, i]
-    sell = feed.matrix[policy.sell_row + 3, i]
-    fill_market_orders_nb(plan, state, logs, buy, sell, feed.close_ts[i], feed.matrix[4, i])
+    state.header.volume_left = NO_LIMIT_ON_VOLUME
+    fill_market_orders_nb(plan, state, journal, bar.buy[3], bar.sell[3], bar.close_ts, bar.volume)
 
 
 @inner_kernel
-def leave_at_close_nb(plan, state, feed, logs, i, reason):
+def leave_at_close_nb(plan, state, journal, bar, reason):
     """Leave all brackets at this bar's close."""
-    policy = plan.policy[0]
-    for b in range(state.brackets.shape[0]):
+    policy = plan.policy
+    for b in range(policy.n_brackets):
         if state.brackets[b].side != 0:
-            request_exit_nb(
-                policy, state.header[0], state.brackets, state.orders, b, reason, feed.close_ts[i]
-            )
-    fill_at_close_nb(plan, state, feed, logs, i)
+            request_exit_nb(policy, state, b, reason, bar.close_ts)
+    fill_at_close_nb(plan, state, journal, bar)
 
 
-@kernel
-def process_bar_nb(plan, state, feed, logs, scratch, record, i):
+@inner_kernel
+def process_bar_nb(
+    plan, state, journal, scratch, bar, matrix, flags, i, actions, finer, finer_ts, first, last
+):
     """Take one bar through the sleeve: fills, marks, decision.
 
     Parameters
     ----------
-    i : int
-        Column of the bar in `feed`. The bar's number in the run is
-        `header.i_bar`, which this function moves on by one.
+    bar : BAR record
+        Its number in the run is `header.i_bar`, which this function moves on.
+    matrix, flags : float64 and int8 arrays
+        Columns; the bar's values are in column i.
+    actions : ACTION array
+        Corporate actions from `journal.next_action` on.
+    finer, finer_ts, first, last
+        Finer prices and times; the bar holds columns first to last, none when
+        they are equal.
+
+    Returns
+    -------
+    (int, int)
+        Action and reason codes of the decision.
     """
-    policy = plan.policy[0]
-    header = state.header[0]
-    now = feed.close_ts[i]
-    if feed.session[i] != header.session:
-        roll_session_nb(policy, header, logs, record, feed.session[i], feed.ts[i])
-        expire_day_orders_nb(plan, state, logs, False, feed.ts[i])
-    apply_actions_nb(plan, state, feed, logs, i)
-    if has_order_nb(state) and not feed.bar_flags[i] & HALTED_BIT:
-        expire_day_orders_nb(plan, state, logs, False, feed.ts[i])
-        match_nb(plan, state, feed, logs, scratch, i)
-    expire_by_bars_nb(plan, state, logs, now)
-    if feed.bar_flags[i] & SESSION_LAST_BIT:
-        expire_day_orders_nb(plan, state, logs, True, now)
-    close = feed.matrix[3, i]
+    policy = plan.policy
+    header = state.header
+    if bar.session != header.session:
+        roll_session_nb(policy, header, journal, bar.session, bar.ts)
+        expire_day_orders_nb(plan, state, journal, False, bar.ts)
+    if actions.shape[0] > 0:
+        apply_actions_nb(plan, state, journal, actions, bar.ts)
+    if header.n_working > 0 and not bar.flags & HALTED_BIT:
+        expire_day_orders_nb(plan, state, journal, False, bar.ts)
+        match_nb(plan, state, journal, scratch, bar, finer, finer_ts, first, last)
+    expire_by_bars_nb(plan, state, journal, bar.close_ts)
+    if bar.flags & SESSION_LAST_BIT:
+        expire_day_orders_nb(plan, state, journal, True, bar.close_ts)
     if policy.flat_at_session_close == 1 and policy.intraday == 0 and header.lots != 0:
-        leave_at_close_nb(plan, state, feed, logs, i, SESSION_CLOSE)
-    equity = mark_nb(policy, header, close)
-    action, reason = decide_nb(plan, state, feed, logs, i, equity, scratch.stack)
-    if policy.same_close == 1 and has_order_nb(state):
-        fill_at_close_nb(plan, state, feed, logs, i)
-        equity = mark_nb(policy, header, close)
+        leave_at_close_nb(plan, state, journal, bar, SESSION_CLOSE)
+    equity = mark_nb(policy, header, bar.close)
+    action, reason = decide_nb(plan, state, journal, matrix, flags, i, bar, equity, scratch.stack)
+    if policy.same_close == 1 and header.n_working > 0:
+        fill_at_close_nb(plan, state, journal, bar)
+        mark_nb(policy, header, bar.close)
     if header.lots != 0:
         header.bars_in_position += 1
-    if record.equity.shape[0] > 0:
-        record.equity[i] = equity
-        record.cash[i] = header.cash
-        record.lots[i] = header.lots
-        record.reasons[i] = reason
-        record.actions[i] = action
     header.i_bar += 1
-    set_wake_nb(plan, state, feed, logs)
+    next_action_bar = NEVER
+    if journal.next_action < actions.shape[0]:
+        next_action_bar = actions[journal.next_action].i_bar
+    set_wake_nb(plan, state, next_action_bar)
+    return action, reason
 
 
 @inner_kernel
-def set_wake_nb(plan, state, feed, logs):
+def set_wake_nb(plan, state, next_action_bar):
     """Note what a later bar must bring for the sleeve to look at it."""
-    policy = plan.policy[0]
-    header = state.header[0]
+    policy = plan.policy
+    header = state.header
     low = -np.inf
     high = np.inf
-    bar = NEVER
+    bar = next_action_bar
     session = 0
-    for i_order in range(state.orders.shape[0]):
+    for i_order in range(policy.n_orders):
+        if header.n_working == 0:
+            break
         order = state.orders[i_order]
         if order.state == FREE:
             continue
+        if order.time_in_force == DAY:
+            session = 1
         if is_market_nb(order):
             bar = header.i_bar
             continue
         is_limit = order.type == LIMIT or order.triggered == 1
+        price = order.limit_price if is_limit else order.stop_price
         if (order.side > 0) == is_limit:
-            low = max(low, order.limit_price if is_limit else order.stop_price)
+            low = max(low, price)
         else:
-            high = min(high, order.limit_price if is_limit else order.stop_price)
+            high = min(high, price)
         if order.role == ENTRY and policy.cancel_after_bars > 0:
             bar = min(bar, order.created_bar + policy.cancel_after_bars)
-        if order.time_in_force == DAY:
-            session = 1
-    for b in range(state.brackets.shape[0]):
+    for b in range(policy.n_brackets):
         bracket = state.brackets[b]
         if bracket.side == 0 or bracket.held_lots == 0:
             continue
@@ -209,8 +224,6 @@ def set_wake_nb(plan, state, feed, logs):
                 high = min(high, bracket.extreme)
             else:
                 low = max(low, bracket.extreme)
-    if logs.cursor[0].action < feed.actions.shape[0]:
-        bar = min(bar, feed.actions[logs.cursor[0].action].i_bar)
     if header.lots != 0:
         if policy.time_stop_bars > 0:
             bar = min(bar, header.entry_bar + policy.time_stop_bars - 1)
@@ -218,7 +231,7 @@ def set_wake_nb(plan, state, feed, logs):
             bar = header.i_bar
         if policy.borrow_rate > 0.0 and header.lots < 0:
             session = 1
-    if policy.flat_at_session_close == 1 and direction_nb(state) != 0:
+    if policy.flat_at_session_close == 1 and direction_nb(policy, state) != 0:
         bar = header.i_bar
     header.wake_low = low
     header.wake_high = high
@@ -228,13 +241,13 @@ def set_wake_nb(plan, state, feed, logs):
 @inner_kernel
 def set_watch_nb(plan, state, bar, session):
     """Note which conditions the sleeve watches, and why it is idle else."""
-    policy = plan.policy[0]
-    header = state.header[0]
+    policy = plan.policy
+    header = state.header
     header.watch_enter_long = 0
     header.watch_enter_short = 0
     header.watch_exit_long = 0
     header.watch_exit_short = 0
-    direction = direction_nb(state)
+    direction = direction_nb(policy, state)
     header.idle_reason = entry_blocked_nb(plan, state, 0)
     if header.idle_reason == COOLDOWN:
         bar = min(bar, header.last_exit_bar + policy.cooldown_bars)
@@ -256,33 +269,34 @@ def set_watch_nb(plan, state, bar, session):
             header.watch_enter_long = 1
     # A condition that asks for the position's facts has no column to scan.
     for which in range(4):
-        watched = (
-            (which == F_ENTER_LONG and header.watch_enter_long == 1)
-            or (which == F_EXIT_LONG and header.watch_exit_long == 1)
-            or (which == F_ENTER_SHORT and header.watch_enter_short == 1)
-            or (which == F_EXIT_SHORT and header.watch_exit_short == 1)
-        )
-        if watched and plan.conditions[which] < 0 and has_formula_nb(plan, which):
-            bar = header.i_bar
+        if is_watched_nb(header, which) and plan.conditions[which] < 0:
+            if has_formula_nb(plan, which):
+                bar = header.i_bar
     header.wake_bar = bar
     header.wake_session = session
 
 
-@inner_kernel
+@inlined_kernel
+def is_watched_nb(header, which):
+    """Tell whether the sleeve watches a condition."""
+    if which == F_ENTER_LONG:
+        return header.watch_enter_long == 1
+    if which == F_EXIT_LONG:
+        return header.watch_exit_long == 1
+    if which == F_ENTER_SHORT:
+        return header.watch_enter_short == 1
+    return header.watch_exit_short == 1
+
+
+@inlined_kernel
 def watched_rows_nb(plan, header):
     """Return up to two flag rows to scan, and whether they are all that is watched."""
     a = 0
     b = 0
     n = 0
     for which in range(4):
-        watched = (
-            (which == F_ENTER_LONG and header.watch_enter_long == 1)
-            or (which == F_EXIT_LONG and header.watch_exit_long == 1)
-            or (which == F_ENTER_SHORT and header.watch_enter_short == 1)
-            or (which == F_EXIT_SHORT and header.watch_exit_short == 1)
-        )
         row = plan.conditions[which]
-        if not watched or row < 0:
+        if row < 0 or not is_watched_nb(header, which):
             continue
         n += 1
         if n == 1:
@@ -293,36 +307,31 @@ def watched_rows_nb(plan, header):
 
 
 @inner_kernel
-def note_idle_nb(plan, header, feed, record, start, stop):
-    """Write the decision rows of bars that were passed over."""
+def note_idle_nb(plan, header, flags, reasons, start, stop):
+    """Write the reasons of bars that were passed over."""
     long_row = max(plan.conditions[F_ENTER_LONG], 0)
     short_row = max(plan.conditions[F_ENTER_SHORT], 0)
     direction = 1 if header.lots > 0 else (-1 if header.lots < 0 else 0)
     for k in range(start, stop):
-        record.actions[k] = 0
         if header.idle_reason != NO_REASON:
-            record.reasons[k] = header.idle_reason
+            reasons[k] = header.idle_reason
             continue
         unknown = False
-        if direction >= 0 and feed.flags[long_row, k] == UNKNOWN:
+        if direction >= 0 and flags[long_row, k] == UNKNOWN:
             unknown = True
-        if direction <= 0 and feed.flags[short_row, k] == UNKNOWN:
+        if direction <= 0 and flags[short_row, k] == UNKNOWN:
             unknown = True
-        record.reasons[k] = WARMING_UP if unknown else CONDITION_FALSE
+        reasons[k] = WARMING_UP if unknown else CONDITION_FALSE
 
 
-@inner_kernel
-def pass_flat_nb(header, feed, record, a, b, i, end):
+@inlined_kernel
+def pass_flat_nb(header, first, second, second_row, low, high, equities, i, end):
     """Pass over bars while nothing is held; return the first bar to look at."""
-    first = feed.flags[a]
-    second = feed.flags[b]
-    low = feed.scan_low
-    high = feed.scan_high
     wake_low = header.wake_low
     wake_high = header.wake_high
     j = i
     if wake_low == -np.inf and wake_high == np.inf:
-        if b == 0:
+        if second_row == 0:
             while j < end and first[j] != TRUE:
                 j += 1
         else:
@@ -335,23 +344,19 @@ def pass_flat_nb(header, feed, record, a, b, i, end):
             if first[j] == TRUE or second[j] == TRUE:
                 break
             j += 1
-    if record.equity.shape[0] > 0:
+    if equities.shape[0] > 0:
         for k in range(i, j):
-            record.equity[k] = header.cash
+            equities[k] = header.cash
     return j
 
 
-@inner_kernel
-def pass_held_nb(policy, header, feed, record, a, b, i, end):
+@inlined_kernel
+def pass_held_nb(policy, header, matrix, first, second, low, high, equities, i, end):
     """Pass over bars while a position is held and marked; return the first to look at."""
-    first = feed.flags[a]
-    second = feed.flags[b]
-    low = feed.scan_low
-    high = feed.scan_high
-    close = feed.matrix[3]
     row = policy.sell_row if header.lots > 0 else policy.buy_row
-    bar_high = feed.matrix[row + 1]
-    bar_low = feed.matrix[row + 2]
+    close = matrix[3]
+    bar_high = matrix[row + 1]
+    bar_low = matrix[row + 2]
     wake_low = header.wake_low
     wake_high = header.wake_high
     cash = header.cash
@@ -360,7 +365,7 @@ def pass_held_nb(policy, header, feed, record, a, b, i, end):
     deepest = header.max_drawdown
     trade_high = header.trade_high
     trade_low = header.trade_low
-    keeps = record.equity.shape[0] > 0
+    keeps = equities.shape[0] > 0
     j = i
     while j < end:
         if low[j] <= wake_low or high[j] >= wake_high:
@@ -377,7 +382,7 @@ def pass_held_nb(policy, header, feed, record, a, b, i, end):
         trade_high = max(trade_high, bar_high[j])
         trade_low = min(trade_low, bar_low[j])
         if keeps:
-            record.equity[j] = equity
+            equities[j] = equity
         j += 1
     header.peak_equity = peak
     header.max_drawdown = deepest
@@ -387,8 +392,17 @@ def pass_held_nb(policy, header, feed, record, a, b, i, end):
     return j
 
 
-@inner_kernel
-def pass_over_nb(plan, state, feed, logs, record, i, stop):
+@inlined_kernel
+def close_session_nb(header, session_equity, session_date):
+    """Write down the equity of the session that ended."""
+    k = header.n_sessions
+    if header.session != NO_SESSION and k < session_equity.shape[0]:
+        session_equity[k] = header.last_equity
+        session_date[k] = header.session
+
+
+@inlined_kernel
+def pass_over_nb(plan, state, journal, feed, record, i, stop):
     """Pass over bars on which the sleeve neither trades nor decides anything.
 
     Returns
@@ -396,16 +410,19 @@ def pass_over_nb(plan, state, feed, logs, record, i, stop):
     int
         The first bar to be processed, or `stop`.
     """
-    policy = plan.policy[0]
-    header = state.header[0]
+    policy = plan.policy
+    header = state.header
     a, b, all_rows = watched_rows_nb(plan, header)
     if not all_rows:
         return i
+    first = feed.flags[a]
+    second = feed.flags[b]
     while i < stop:
         if feed.session[i] != header.session:
             if header.wake_session == 1:
                 return i
-            roll_session_nb(policy, header, logs, record, feed.session[i], feed.ts[i])
+            close_session_nb(header, record.session_equity, record.session_date)
+            roll_session_nb(policy, header, journal, feed.session[i], feed.ts[i])
         end = min(feed.session_stop[i], stop)
         if header.wake_session == 1:
             end -= 1
@@ -413,16 +430,22 @@ def pass_over_nb(plan, state, feed, logs, record, i, stop):
         if end <= i:
             return i
         if header.lots == 0:
-            j = pass_flat_nb(header, feed, record, a, b, i, end)
+            j = pass_flat_nb(
+                header, first, second, b, feed.scan_low, feed.scan_high, record.equity, i, end
+            )
         else:
-            j = pass_held_nb(policy, header, feed, record, a, b, i, end)
+            j = pass_held_nb(
+                policy, header, feed.matrix, first, second, feed.scan_low, feed.scan_high,
+                record.equity, i, end,
+            )  # fmt: skip
         if j > i:
             mark_nb(policy, header, feed.matrix[3, j - 1])
             if record.equity.shape[0] > 0:
                 for k in range(i, j):
                     record.cash[k] = header.cash
                     record.lots[k] = header.lots
-                note_idle_nb(plan, header, feed, record, i, j)
+                    record.actions[k] = 0
+                note_idle_nb(plan, header, feed.flags, record.reasons, i, j)
         header.i_bar += j - i
         i = j
         if j < end:
@@ -430,50 +453,99 @@ def pass_over_nb(plan, state, feed, logs, record, i, stop):
     return i
 
 
-@inner_kernel
-def logs_are_full_nb(state, logs):
-    """Tell whether the next bar might need more room in the logs than is left."""
-    if logs.fills.shape[0] == 0:
-        return False
-    margin = 8 * state.orders.shape[0] + 64
-    cursor = logs.cursor[0]
+@inlined_kernel
+def keep_journal_nb(journal, logs, cursor):
+    """Move the journal's rows to the logs; the cursor says how far those are filled."""
+    for k in range(journal.n_fills):
+        logs.fills[cursor[0] + k] = journal.fills[k]
+    for k in range(journal.n_orders):
+        logs.orders[cursor[1] + k] = journal.orders[k]
+    for k in range(journal.n_trades):
+        logs.trades[cursor[2] + k] = journal.trades[k]
+    for k in range(journal.n_cash_events):
+        logs.cash_events[cursor[3] + k] = journal.cash_events[k]
+    cursor[0] += journal.n_fills
+    cursor[1] += journal.n_orders
+    cursor[2] += journal.n_trades
+    cursor[3] += journal.n_cash_events
+    journal.n_fills = 0
+    journal.n_orders = 0
+    journal.n_trades = 0
+    journal.n_cash_events = 0
+
+
+@inlined_kernel
+def has_room_nb(journal, logs, cursor):
+    """Tell whether the logs have room for the journal's rows."""
     return (
-        cursor.fills + margin > logs.fills.shape[0]
-        or cursor.orders + margin > logs.orders.shape[0]
-        or cursor.trades + margin > logs.trades.shape[0]
-        or cursor.cash_events + margin > logs.cash_events.shape[0]
+        cursor[0] + journal.n_fills <= logs.fills.shape[0]
+        and cursor[1] + journal.n_orders <= logs.orders.shape[0]
+        and cursor[2] + journal.n_trades <= logs.trades.shape[0]
+        and cursor[3] + journal.n_cash_events <= logs.cash_events.shape[0]
     )
 
 
 @kernel
-def run_nb(plan, state, feed, logs, scratch, record, start, stop, every_bar):
+def run_nb(plans, states, journals, scratches, bars, feed, logs, record, start, stop, every_bar):
     """Run a sleeve over the bars start to stop.
 
     Parameters
     ----------
+    plans, states, journals, scratches, bars : arrays of one record each
     every_bar : bool
         Process each bar even where nothing can happen; the result is the same.
 
     Returns
     -------
     int
-        `stop`, or the bar to go on from once the logs have more room.
+        `stop`, or the bar to go on from once the logs have more room: the rows
+        of the bar before it still wait in the journal.
     """
+    plan = plans[0]
+    state = states[0]
+    journal = journals[0]
+    scratch = scratches[0]
+    bar = bars[0]
+    policy = plan.policy
+    header = state.header
+    keeps = record.equity.shape[0] > 0
     i = start
     while i < stop:
+        if journal.keeps == 1:
+            if not has_room_nb(journal, logs, logs.cursor):
+                return i
+            keep_journal_nb(journal, logs, logs.cursor)
         if not every_bar:
-            i = pass_over_nb(plan, state, feed, logs, record, i, stop)
+            i = pass_over_nb(plan, state, journal, feed, record, i, stop)
             if i >= stop:
                 break
-        if logs_are_full_nb(state, logs):
-            return i
-        process_bar_nb(plan, state, feed, logs, scratch, record, i)
+        if feed.session[i] != header.session:
+            close_session_nb(header, record.session_equity, record.session_date)
+        load_bar_nb(
+            policy, bar, feed.matrix, i,
+            feed.ts[i], feed.close_ts[i], feed.session[i], feed.bar_flags[i],
+        )  # fmt: skip
+        first = 0
+        last = 0
+        if feed.finer_start.shape[0] > 0:
+            first = feed.finer_start[i]
+            last = feed.finer_start[i + 1]
+        action, reason = process_bar_nb(
+            plan, state, journal, scratch, bar, feed.matrix, feed.flags, i, feed.actions,
+            feed.finer, feed.finer_ts, first, last,
+        )  # fmt: skip
+        if keeps:
+            record.equity[i] = header.last_equity
+            record.cash[i] = header.cash
+            record.lots[i] = header.lots
+            record.reasons[i] = reason
+            record.actions[i] = action
         i += 1
     return stop
 
 
 @kernel
-def finish_nb(plan, state, feed, logs, record, last):
+def finish_nb(plans, states, journals, bars, feed, record, last):
     """End a run: close at the end where asked, and count the last session.
 
     Parameters
@@ -481,19 +553,23 @@ def finish_nb(plan, state, feed, logs, record, last):
     last : int
         Column of the last bar.
     """
-    policy = plan.policy[0]
-    header = state.header[0]
+    plan = plans[0]
+    state = states[0]
+    policy = plan.policy
+    header = state.header
     if policy.close_at_end == 1 and header.lots != 0:
         header.i_bar -= 1
-        leave_at_close_nb(plan, state, feed, logs, last, END_OF_DATA)
-        equity = mark_nb(policy, header, feed.matrix[3, last])
+        bar = bars[0]
+        load_bar_nb(
+            policy, bar, feed.matrix, last,
+            feed.ts[last], feed.close_ts[last], feed.session[last], feed.bar_flags[last],
+        )  # fmt: skip
+        leave_at_close_nb(plan, state, journals[0], bar, END_OF_DATA)
+        mark_nb(policy, header, bar.close)
         if record.equity.shape[0] > 0:
-            record.equity[last] = equity
+            record.equity[last] = header.last_equity
             record.cash[last] = header.cash
             record.lots[last] = header.lots
         header.i_bar += 1
-    k = header.n_sessions
-    if k < record.session_equity.shape[0]:
-        record.session_equity[k] = header.last_equity
-        record.session_date[k] = header.session
+    close_session_nb(header, record.session_equity, record.session_date)
     header.n_sessions += 1

@@ -17,9 +17,8 @@ from trading.brackets import (
     place_stop_nb,
     place_targets_nb,
     reduce_exits_nb,
-    slots_per_bracket_nb,
 )
-from trading.compiling import inner_kernel
+from trading.compiling import inlined_kernel, inner_kernel
 from trading.costs import commission_nb, slippage_nb
 from trading.dtypes import (
     BRACKET_CLOSED,
@@ -57,7 +56,7 @@ QUIET, ONE_EXIT, AMBIGUOUS = 0, 1, 2
 NO_LIMIT_ON_VOLUME = 1 << 62
 
 
-@inner_kernel
+@inlined_kernel
 def exit_reason_nb(order):
     """Name why an exit order closes the position."""
     if order.role == STOP_LOSS:
@@ -68,7 +67,7 @@ def exit_reason_nb(order):
 
 
 @inner_kernel
-def fill_order_nb(plan, state, logs, i_order, market_price, lots, ts, volume):
+def fill_order_nb(plan, state, journal, i_order, market_price, lots, ts, volume):
     """Fill part or all of an order and bring its bracket up to date.
 
     Parameters
@@ -82,10 +81,10 @@ def fill_order_nb(plan, state, logs, i_order, market_price, lots, ts, volume):
     volume : float
         Units traded in the bar, for the impact model.
     """
-    policy = plan.policy[0]
-    header = state.header[0]
+    policy = plan.policy
+    header = state.header
     order = state.orders[i_order]
-    per_bracket = slots_per_bracket_nb(policy)
+    per_bracket = policy.slots_per_bracket
     i_bracket = i_order // per_bracket
     bracket = state.brackets[i_bracket]
     quantity = lots * policy.lot
@@ -102,7 +101,7 @@ def fill_order_nb(plan, state, logs, i_order, market_price, lots, ts, volume):
     )
     commission = max(0.0, owed - order.commission)
     order.commission += commission
-    book_fill_nb(policy, header, logs, order, lots, price, commission, quantity * slip, ts)
+    book_fill_nb(policy, header, journal, order, lots, price, commission, quantity * slip, ts)
 
     trigger = FILL_REST if order.leaves_lots == 0 else FILL_PART
     reason = exit_reason_nb(order)
@@ -115,34 +114,33 @@ def fill_order_nb(plan, state, logs, i_order, market_price, lots, ts, volume):
             bracket.average_entry = total / (entered + lots)
         bracket.entered_lots = entered + lots
         bracket.held_lots += lots
-        settle_order_nb(logs, state.orders, i_order, per_bracket, trigger, NO_REASON, ts)
-        place_stop_nb(policy, header, state.brackets, state.orders, i_bracket, ts)
+        settle_order_nb(policy, state, journal, i_order, trigger, NO_REASON, ts)
+        place_stop_nb(policy, state, i_bracket, ts)
         if policy.n_targets > 0:
-            place_targets_nb(
-                policy, header, state.brackets, state.orders, plan.constants, i_bracket, ts
-            )
+            place_targets_nb(plan, state, i_bracket, ts)
     else:
         bracket.held_lots -= lots
-        settle_order_nb(logs, state.orders, i_order, per_bracket, trigger, reason, ts)
+        settle_order_nb(policy, state, journal, i_order, trigger, reason, ts)
         if bracket.exit_started == 0:
             bracket.exit_started = 1
-            cancel_rungs_nb(policy, state.orders, logs, i_bracket, BRACKET_CLOSED, ts)
-        reduce_exits_nb(policy, state.brackets, state.orders, logs, i_bracket, i_order, ts)
-        free_bracket_if_done_nb(policy, state.brackets, state.orders, logs, i_bracket, ts)
+            cancel_rungs_nb(policy, state, journal, i_bracket, BRACKET_CLOSED, ts)
+        reduce_exits_nb(policy, state, journal, i_bracket, i_order, ts)
+        free_bracket_if_done_nb(policy, state, journal, i_bracket, ts)
     if header.lots == 0:
-        close_trade_nb(policy, header, logs, ts, reason)
+        close_trade_nb(policy, header, journal, ts, reason)
 
 
-@inner_kernel
-def settle_order_nb(logs, orders, i_order, per_bracket, trigger, reason, ts):
+@inlined_kernel
+def settle_order_nb(policy, state, journal, i_order, trigger, reason, ts):
     """Move a filled order on in its life, ending it when nothing is left."""
     if trigger == FILL_REST:
-        end_order_nb(logs, orders, i_order, per_bracket, trigger, reason, ts)
+        end_order_nb(policy, state, journal, i_order, trigger, reason, ts)
     else:
-        orders[i_order].state = next_state_nb(orders[i_order].state, trigger)
+        order = state.orders[i_order]
+        order.state = next_state_nb(order.state, trigger)
 
 
-@inner_kernel
+@inlined_kernel
 def trigger_price_nb(order, now, end, touch):
     """Find the price at which an order meets a straight move from now to end.
 
@@ -179,13 +177,13 @@ def trigger_price_nb(order, now, end, touch):
     return np.nan
 
 
-@inner_kernel
+@inlined_kernel
 def is_market_nb(order):
     """Tell whether the order takes any price: a market order, or a triggered stop's rest."""
     return order.type == MARKET or (order.type == STOP and order.triggered == 1)
 
 
-@inner_kernel
+@inlined_kernel
 def may_fill_nb(header, order):
     """Tell whether an order may fill now; entries wait while the other side is held."""
     if order.state == FREE:
@@ -194,7 +192,7 @@ def may_fill_nb(header, order):
 
 
 @inner_kernel
-def walk_nb(plan, state, logs, buy_from, buy_to, sell_from, sell_to, ts, volume):
+def walk_nb(plan, state, journal, buy_from, buy_to, sell_from, sell_to, ts, volume):
     """Move the market in a straight line and fill what it reaches, in order of reach.
 
     Buys meet the ask (`buy_from` to `buy_to`), sells the bid. At one place of
@@ -202,10 +200,10 @@ def walk_nb(plan, state, logs, buy_from, buy_to, sell_from, sell_to, ts, volume)
     costs the strategy. Stops that trail are tested with where they stood
     before this move, then moved by its end.
     """
-    policy = plan.policy[0]
-    header = state.header[0]
+    policy = plan.policy
+    header = state.header
     orders = state.orders
-    n_orders = orders.shape[0]
+    n_orders = policy.n_orders
     at = 0.0
     while True:
         best = -1
@@ -243,36 +241,36 @@ def walk_nb(plan, state, logs, buy_from, buy_to, sell_from, sell_to, ts, volume)
         if lots == 0:
             continue
         header.volume_left -= lots
-        fill_order_nb(plan, state, logs, best, best_price, lots, ts, volume)
+        fill_order_nb(plan, state, journal, best, best_price, lots, ts, volume)
     settle_move_nb(plan, state, buy_to, sell_to, ts)
 
 
 @inner_kernel
 def settle_move_nb(plan, state, buy_price, sell_price, ts):
     """Note a price that was reached: trade extremes, trailing and break-even stops."""
-    policy = plan.policy[0]
-    header = state.header[0]
+    policy = plan.policy
+    header = state.header
     if header.lots == 0:
         return
     price = sell_price if header.lots > 0 else buy_price
     header.trade_high = max(header.trade_high, price)
     header.trade_low = min(header.trade_low, price)
-    for b in range(state.brackets.shape[0]):
+    for b in range(policy.n_brackets):
         bracket = state.brackets[b]
         if bracket.side != 0 and bracket.held_lots > 0:
             price = sell_price if bracket.side > 0 else buy_price
-            move_stop_nb(policy, header, state.brackets, state.orders, b, price, ts)
+            move_stop_nb(policy, state, b, price, ts)
 
 
 @inner_kernel
-def fill_market_orders_nb(plan, state, logs, buy_price, sell_price, ts, volume):
+def fill_market_orders_nb(plan, state, journal, buy_price, sell_price, ts, volume):
     """Fill market orders at one price, exits before entries."""
-    policy = plan.policy[0]
-    header = state.header[0]
+    policy = plan.policy
+    header = state.header
     orders = state.orders
-    per_bracket = slots_per_bracket_nb(policy)
+    per_bracket = policy.slots_per_bracket
     for turn in range(2):
-        for i_order in range(orders.shape[0]):
+        for i_order in range(policy.n_orders):
             order = orders[i_order]
             entry = order.role == ENTRY
             if entry != (turn == 1) or not may_fill_nb(header, order):
@@ -285,24 +283,20 @@ def fill_market_orders_nb(plan, state, logs, buy_price, sell_price, ts, volume):
                 order.lots = lots
                 order.leaves_lots = lots
                 if lots == 0:
-                    end_order_nb(
-                        logs, orders, i_order, per_bracket, REFUSE, SIZE_ROUNDS_TO_ZERO, ts
-                    )
-                    free_bracket_if_done_nb(
-                        policy, state.brackets, orders, logs, i_order // per_bracket, ts
-                    )
+                    end_order_nb(policy, state, journal, i_order, REFUSE, SIZE_ROUNDS_TO_ZERO, ts)
+                    free_bracket_if_done_nb(policy, state, journal, i_order // per_bracket, ts)
                     continue
             lots = min(order.leaves_lots, header.volume_left)
             if lots > 0:
                 header.volume_left -= lots
-                fill_order_nb(plan, state, logs, i_order, price, lots, ts, volume)
+                fill_order_nb(plan, state, journal, i_order, price, lots, ts, volume)
 
 
 @inner_kernel
 def lots_at_fill_nb(plan, state, rung, side, price):
     """Size a rung at its fill price, as all-in comparisons do."""
-    policy = plan.policy[0]
-    header = state.header[0]
+    policy = plan.policy
+    header = state.header
     price += side * slippage_nb(policy, price, 0.0, 0.0)
     equity = header.cash + header.lots * policy.lot * policy.multiplier * price
     lots = size_lots_nb(policy, equity, price, np.nan, np.nan)
@@ -311,20 +305,20 @@ def lots_at_fill_nb(plan, state, rung, side, price):
 
 @inner_kernel
 def classify_bar_nb(plan, state, buy_low, buy_high, sell_low, sell_high):
-    """Tell whether the path within the bar can matter, after its open.
+    """Tell whether the path within the bar can matter.
 
     Returns
     -------
-    int
-        QUIET: no order can be reached. ONE_EXIT: one exit of all that is held
-        can be reached and nothing else, so that both paths agree. AMBIGUOUS:
-        anything else.
+    (int, int)
+        QUIET: no order can be reached. ONE_EXIT, with the order's slot: one
+        exit of all that is held can be reached and nothing else, so that both
+        paths agree. AMBIGUOUS: anything else.
     """
-    policy = plan.policy[0]
-    header = state.header[0]
+    policy = plan.policy
+    header = state.header
     reachable = 0
     last = -1
-    for i_order in range(state.orders.shape[0]):
+    for i_order in range(policy.n_orders):
         order = state.orders[i_order]
         if order.state == FREE or is_market_nb(order):
             continue
@@ -340,27 +334,27 @@ def classify_bar_nb(plan, state, buy_low, buy_high, sell_low, sell_high):
             reached = high >= price
         if reached:
             if order.type == STOP_LIMIT:
-                return AMBIGUOUS
+                return AMBIGUOUS, -1
             reachable += 1
             last = i_order
-    for b in range(state.brackets.shape[0]):
+    for b in range(policy.n_brackets):
         bracket = state.brackets[b]
         if bracket.side == 0 or bracket.held_lots == 0:
             continue
         if moving_stop_reached_nb(policy, bracket, buy_low, buy_high, sell_low, sell_high):
-            return AMBIGUOUS
+            return AMBIGUOUS, -1
     if reachable == 0:
-        return QUIET
+        return QUIET, -1
     order = state.orders[last]
     if reachable == 1 and order.role != ENTRY and order.leaves_lots == abs(header.lots):
         if order.leaves_lots <= header.volume_left:
-            per_bracket = slots_per_bracket_nb(policy)
+            per_bracket = policy.slots_per_bracket
             bracket = state.brackets[last // per_bracket]
             # Entries that are still working could follow the exit on one path only
             # when they are reachable, and then more than one order is.
             if bracket.held_lots == order.leaves_lots:
-                return ONE_EXIT
-    return AMBIGUOUS
+                return ONE_EXIT, last
+    return AMBIGUOUS, -1
 
 
 @inner_kernel
@@ -390,102 +384,134 @@ def moving_stop_reached_nb(policy, bracket, buy_low, buy_high, sell_low, sell_hi
     return False
 
 
+@inlined_kernel
+def has_market_order_nb(policy, state):
+    """Tell whether any order takes the open whatever it is."""
+    for i_order in range(policy.n_orders):
+        order = state.orders[i_order]
+        if order.state != FREE and is_market_nb(order):
+            return True
+    return False
+
+
 @inner_kernel
-def run_path_nb(plan, state, logs, prices, i, high_first, ts):
+def fill_one_exit_nb(plan, state, journal, bar, i_order):
+    """Fill the one exit that a bar can reach: at its price, or at an open beyond it.
+
+    Notes prices as the path with the low first does.
+    """
+    policy = plan.policy
+    order = state.orders[i_order]
+    is_limit = order.type == LIMIT or order.triggered == 1
+    buys = order.side > 0
+    at_open = bar.buy[0] if buys else bar.sell[0]
+    price = trigger_price_nb(order, at_open, at_open, policy.touch)
+    if price != price:
+        settle_move_nb(plan, state, bar.buy[0], bar.sell[0], bar.ts)
+        low = bar.buy[2] if buys else bar.sell[2]
+        if buys == is_limit:
+            price = trigger_price_nb(order, at_open, low, policy.touch)
+        else:
+            settle_move_nb(plan, state, bar.buy[2], bar.sell[2], bar.ts)
+            high = bar.buy[1] if buys else bar.sell[1]
+            price = trigger_price_nb(order, low, high, policy.touch)
+    if price != price:
+        # A limit that was touched but not traded through.
+        settle_move_nb(plan, state, bar.buy[2], bar.sell[2], bar.ts)
+        settle_move_nb(plan, state, bar.buy[1], bar.sell[1], bar.ts)
+        return
+    if order.type == STOP:
+        order.triggered = 1
+    lots = order.leaves_lots
+    state.header.volume_left -= lots
+    fill_order_nb(plan, state, journal, i_order, price, lots, bar.ts, bar.volume)
+
+
+@inner_kernel
+def run_path_nb(plan, state, journal, bar, high_first):
     """Run one path of a bar: open to one extreme, to the other, to the close."""
-    policy = plan.policy[0]
-    buy = policy.buy_row
-    sell = policy.sell_row
-    volume = prices[4, i]
+    buy = bar.buy
+    sell = bar.sell
     first = 1 if high_first else 2
     second = 2 if high_first else 1
-    walk_nb(
-        plan, state, logs,
-        prices[buy, i], prices[buy + first, i], prices[sell, i], prices[sell + first, i],
-        ts, volume,
-    )  # fmt: skip
-    walk_nb(
-        plan, state, logs,
-        prices[buy + first, i], prices[buy + second, i],
-        prices[sell + first, i], prices[sell + second, i], ts, volume,
-    )  # fmt: skip
-    walk_nb(
-        plan, state, logs,
-        prices[buy + second, i], prices[buy + 3, i],
-        prices[sell + second, i], prices[sell + 3, i], ts, volume,
-    )  # fmt: skip
+    ts = bar.ts
+    volume = bar.volume
+    walk_nb(plan, state, journal, buy[0], buy[first], sell[0], sell[first], ts, volume)
+    walk_nb(plan, state, journal, buy[first], buy[second], sell[first], sell[second], ts, volume)
+    walk_nb(plan, state, journal, buy[second], buy[3], sell[second], sell[3], ts, volume)
 
 
-@inner_kernel
+@inlined_kernel
 def closing_equity_nb(policy, header, close):
     """Compute cash plus position at the close, quote currency."""
     return header.cash + header.lots * policy.lot * policy.multiplier * close
 
 
 @inner_kernel
-def save_nb(state, logs, scratch):
+def save_nb(policy, state, journal, scratch):
     """Copy the state so that a bar can be run again."""
-    scratch.header[0] = state.header[0]
-    scratch.cursor[0] = logs.cursor[0]
-    for k in range(state.brackets.shape[0]):
-        scratch.brackets[k] = state.brackets[k]
-    for k in range(state.orders.shape[0]):
-        scratch.orders[k] = state.orders[k]
+    scratch.state.header = state.header
+    scratch.n_fills = journal.n_fills
+    scratch.n_orders = journal.n_orders
+    scratch.n_trades = journal.n_trades
+    scratch.n_cash_events = journal.n_cash_events
+    for k in range(policy.n_brackets):
+        scratch.state.brackets[k] = state.brackets[k]
+    for k in range(policy.n_orders):
+        scratch.state.orders[k] = state.orders[k]
 
 
 @inner_kernel
-def restore_nb(state, logs, scratch):
-    """Go back to the saved state; log rows written since are written over."""
-    state.header[0] = scratch.header[0]
-    logs.cursor[0] = scratch.cursor[0]
-    for k in range(state.brackets.shape[0]):
-        state.brackets[k] = scratch.brackets[k]
-    for k in range(state.orders.shape[0]):
-        state.orders[k] = scratch.orders[k]
+def restore_nb(policy, state, journal, scratch):
+    """Go back to the saved state; journal rows written since are written over."""
+    state.header = scratch.state.header
+    journal.n_fills = scratch.n_fills
+    journal.n_orders = scratch.n_orders
+    journal.n_trades = scratch.n_trades
+    journal.n_cash_events = scratch.n_cash_events
+    for k in range(policy.n_brackets):
+        state.brackets[k] = scratch.state.brackets[k]
+    for k in range(policy.n_orders):
+        state.orders[k] = scratch.state.orders[k]
 
 
 @inner_kernel
-def match_bar_nb(plan, state, logs, scratch, prices, i, ts):
+def match_bar_nb(plan, state, journal, scratch, bar):
     """Match the working orders with one bar (rules 3 to 6 and 9).
 
     Market orders fill at the open first, then what the open has gapped over,
     then the rest of the bar along both paths; the path with the lower closing
     equity is kept (the higher one in the optimistic run).
     """
-    policy = plan.policy[0]
-    header = state.header[0]
-    buy = policy.buy_row
-    sell = policy.sell_row
-    volume = prices[4, i]
+    policy = plan.policy
+    header = state.header
+    buy = bar.buy
+    sell = bar.sell
     header.volume_left = NO_LIMIT_ON_VOLUME
     if policy.max_participation > 0.0:
-        header.volume_left = floor_lots_nb(policy.max_participation * volume / policy.lot)
-    fill_market_orders_nb(plan, state, logs, prices[buy, i], prices[sell, i], ts, volume)
-    walk_nb(
-        plan, state, logs,
-        prices[buy, i], prices[buy, i], prices[sell, i], prices[sell, i], ts, volume,
-    )  # fmt: skip
-    kind = classify_bar_nb(
-        plan, state,
-        prices[buy + 2, i], prices[buy + 1, i], prices[sell + 2, i], prices[sell + 1, i],
-    )  # fmt: skip
+        header.volume_left = floor_lots_nb(policy.max_participation * bar.volume / policy.lot)
+    if has_market_order_nb(policy, state):
+        fill_market_orders_nb(plan, state, journal, buy[0], sell[0], bar.ts, bar.volume)
+    kind, i_order = classify_bar_nb(plan, state, buy[2], buy[1], sell[2], sell[1])
+    if kind == AMBIGUOUS:
+        walk_nb(plan, state, journal, buy[0], buy[0], sell[0], sell[0], bar.ts, bar.volume)
+        kind, i_order = classify_bar_nb(plan, state, buy[2], buy[1], sell[2], sell[1])
     if kind == QUIET:
-        settle_move_nb(plan, state, prices[buy + 2, i], prices[sell + 2, i], ts)
-        settle_move_nb(plan, state, prices[buy + 1, i], prices[sell + 1, i], ts)
+        settle_move_nb(plan, state, buy[2], sell[2], bar.ts)
+        settle_move_nb(plan, state, buy[1], sell[1], bar.ts)
         return
     if kind == ONE_EXIT:
-        run_path_nb(plan, state, logs, prices, i, False, ts)
+        fill_one_exit_nb(plan, state, journal, bar, i_order)
         return
-    save_nb(state, logs, scratch)
-    close = prices[3, i]
-    run_path_nb(plan, state, logs, prices, i, False, ts)
-    low_first = closing_equity_nb(policy, header, close)
-    restore_nb(state, logs, scratch)
-    run_path_nb(plan, state, logs, prices, i, True, ts)
-    high_first = closing_equity_nb(policy, header, close)
+    save_nb(policy, state, journal, scratch)
+    run_path_nb(plan, state, journal, bar, False)
+    low_first = closing_equity_nb(policy, header, bar.close)
+    restore_nb(policy, state, journal, scratch)
+    run_path_nb(plan, state, journal, bar, True)
+    high_first = closing_equity_nb(policy, header, bar.close)
     keep_low_first = low_first <= high_first
     if policy.path_choice == HIGHER_EQUITY:
         keep_low_first = low_first >= high_first
     if keep_low_first:
-        restore_nb(state, logs, scratch)
-        run_path_nb(plan, state, logs, prices, i, False, ts)
+        restore_nb(policy, state, journal, scratch)
+        run_path_nb(plan, state, journal, bar, False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trading.compiling import inner_kernel, kernel
+from trading.compiling import inlined_kernel, inner_kernel
 from trading.dtypes import FALSE, TRUE, UNKNOWN
 
 # Operand loads.
@@ -44,10 +44,8 @@ from trading.dtypes import FALSE, TRUE, UNKNOWN
     NOT,
 ) = range(10, 27)
 
-MAX_STACK = 64
 
-
-@kernel
+@inlined_kernel
 def compare_nb(operation, a, b):
     """Compare two numbers in three-valued logic; NaN makes it unknown."""
     if np.isnan(a) or np.isnan(b):
@@ -65,7 +63,7 @@ def compare_nb(operation, a, b):
     return TRUE if a != b else FALSE
 
 
-@kernel
+@inlined_kernel
 def arithmetic_nb(operation, a, b):
     """Apply a two-place arithmetic operation; NaN carries through."""
     if operation == ADD:
@@ -83,16 +81,16 @@ def arithmetic_nb(operation, a, b):
     return max(a, b)
 
 
-@inner_kernel
-def load_nb(operation, operand, plan, header, feed, i):
+@inlined_kernel
+def load_nb(operation, operand, plan, header, matrix, flags, i):
     """Push one operand: a literal, a column's value or a fact of the position."""
     if operation == LITERAL:
         return plan.literals[operand]
     if operation == COLUMN:
-        return feed.matrix[operand, i]
+        return matrix[operand, i]
     if operation == FLAG:
-        return float(feed.flags[operand, i])
-    policy = plan.policy[0]
+        return float(flags[operand, i])
+    policy = plan.policy
     if operation == POSITION:
         return header.lots * policy.lot
     if header.lots == 0:
@@ -101,12 +99,12 @@ def load_nb(operation, operand, plan, header, feed, i):
         return header.average_entry
     if operation == BARS_IN_TRADE:
         return float(header.i_bar - header.entry_bar + 1)
-    change = feed.matrix[3, i] / header.average_entry - 1.0
+    change = matrix[3, i] / header.average_entry - 1.0
     return change if header.lots > 0 else -change
 
 
 @inner_kernel
-def evaluate_nb(formula, plan, header, feed, i, stack):
+def evaluate_nb(formula, plan, header, matrix, flags, i, stack):
     """Evaluate a formula at bar i.
 
     Returns
@@ -119,7 +117,7 @@ def evaluate_nb(formula, plan, header, feed, i, stack):
         operation = plan.code[pc, 0]
         if operation < ADD:
             top += 1
-            stack[top] = load_nb(operation, plan.code[pc, 1], plan, header, feed, i)
+            stack[top] = load_nb(operation, plan.code[pc, 1], plan, header, matrix, flags, i)
         elif operation == NEGATE:
             stack[top] = -stack[top]
         elif operation == ABSOLUTE:
@@ -143,14 +141,14 @@ def evaluate_nb(formula, plan, header, feed, i, stack):
     return stack[0]
 
 
-@inner_kernel
+@inlined_kernel
 def has_formula_nb(plan, formula):
     """Tell whether the strategy has the formula."""
     return plan.starts[formula + 1] > plan.starts[formula]
 
 
 @inner_kernel
-def condition_nb(which, plan, header, feed, i, stack):
+def condition_nb(which, plan, header, matrix, flags, i, stack):
     """Evaluate enter_long, exit_long, enter_short or exit_short at bar i.
 
     Returns
@@ -160,7 +158,7 @@ def condition_nb(which, plan, header, feed, i, stack):
     """
     row = plan.conditions[which]
     if row >= 0:
-        return int(feed.flags[row, i])
+        return int(flags[row, i])
     if has_formula_nb(plan, which):
-        return int(evaluate_nb(which, plan, header, feed, i, stack))
+        return int(evaluate_nb(which, plan, header, matrix, flags, i, stack))
     return FALSE

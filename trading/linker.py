@@ -183,18 +183,6 @@ class Frame:
         return nodes, inputs.reshape(-1, c.MAX_INPUTS), np.array(self.params, np.float64)
 
 
-def uses_position(node: Node) -> bool:
-    """Tell whether an expression asks for facts of the position."""
-    if isinstance(node, Name):
-        return node.name in POSITION_FACTS
-    return any(uses_position(x) for x in children(node))
-
-
-def has_parameter(node: Node) -> bool:
-    """Tell whether an expression depends on a `$parameter`."""
-    return isinstance(node, Parameter) or any(has_parameter(x) for x in children(node))
-
-
 class Linker:
     """Turns expressions of any number of parameter sets into shared columns.
 
@@ -213,6 +201,7 @@ class Linker:
             self.base.new_row(8)
         self.frames: dict[str, Frame] = {}
         self._static: dict[tuple[int, str], object] = {}
+        self._asks: dict[tuple[int, str], bool] = {}
         self._keep: list[Node] = []  # Keeps the ids of `_static` alive.
 
     def frame(self, timeframe: str) -> Frame:
@@ -228,6 +217,24 @@ class Linker:
                 self._leaf(self.base, "split_factor")
             self.frames[timeframe] = frame
         return self.frames[timeframe]
+
+    def has_parameter(self, node: Node) -> bool:
+        """Tell whether an expression depends on a `$parameter`."""
+        return self._ask(node, Parameter, "parameter")
+
+    def uses_position(self, node: Node) -> bool:
+        """Tell whether an expression asks for facts of the position."""
+        return self._ask(node, Name, "position")
+
+    def _ask(self, node: Node, kind: type, question: str) -> bool:
+        key = (id(node), question)
+        if key not in self._asks:
+            self._keep.append(node)
+            self._asks[key] = (
+                isinstance(node, kind)
+                and (question == "parameter" or getattr(node, "name", "") in POSITION_FACTS)
+            ) or any(self._ask(x, kind, question) for x in children(node))
+        return self._asks[key]
 
     def leaf(self, name: str) -> int:
         """Return the base row of a time fact, the session or an adjustment factor."""
@@ -246,7 +253,7 @@ class Linker:
         if known is not None:
             return known  # type: ignore[return-value]
         result = self._number(node, values, timeframe)
-        if not has_parameter(node):
+        if not self.has_parameter(node):
             self._static[key] = result
             self._keep.append(node)
         return result
@@ -476,7 +483,7 @@ class Linker:
         if known is not None:
             return known  # type: ignore[return-value]
         result = self._condition(node, values, timeframe)
-        if not has_parameter(node):
+        if not self.has_parameter(node):
             self._static[key] = result
             self._keep.append(node)
         return result

@@ -11,12 +11,13 @@ from enum import IntEnum
 
 import numpy as np
 
-from trading.compiling import inner_kernel, kernel
+from trading.compiling import inlined_kernel, inner_kernel
 from trading.dtypes import (
     CANCELLED,
     EXPIRED,
     FILLED,
     FREE,
+    MAX_ENDED_ORDERS,
     PARTIALLY_FILLED,
     REFUSED,
     WORKING,
@@ -59,7 +60,7 @@ for (_state, _trigger), _next in ORDER_LIFE.items():
     _LIFE[_state, _trigger] = _next
 
 
-@kernel
+@inlined_kernel
 def next_state_nb(state, trigger):
     """Look up the order life table; IMPOSSIBLE (-1) for an unlisted move."""
     return _LIFE[state, trigger]
@@ -71,6 +72,7 @@ def submit_order_nb(header, order, role, order_type, side, lots, now, tif):
     order.state = next_state_nb(order.state, SUBMIT)
     order.sequence = header.next_sequence
     header.next_sequence += 1
+    header.n_working += 1
     order.role = role
     order.type = order_type
     order.side = side
@@ -93,18 +95,21 @@ def submit_order_nb(header, order, role, order_type, side, lots, now, tif):
 
 
 @inner_kernel
-def end_order_nb(logs, orders, i_order, per_bracket, trigger, reason, now):
+def end_order_nb(policy, state, journal, i_order, trigger, reason, now):
     """End a working order, log it and free its slot."""
-    order = orders[i_order]
-    state = next_state_nb(order.state, trigger)
-    if logs.orders.shape[0] > 0:
-        cursor = logs.cursor[0]
-        row = logs.orders[cursor.orders]
-        cursor.orders += 1
+    order = state.orders[i_order]
+    end = next_state_nb(order.state, trigger)
+    if journal.keeps == 1:
+        if journal.n_orders >= MAX_ENDED_ORDERS:
+            journal.overflowed = 1
+            journal.n_orders = 0
+        row = journal.orders[journal.n_orders]
+        journal.n_orders += 1
+        per_bracket = policy.slots_per_bracket
         row.bracket = i_order // per_bracket
         row.slot = i_order % per_bracket
         row.ended_ts = now
-        row.state = state
+        row.state = end
         row.sequence = order.sequence
         row.role = order.role
         row.type = order.type
@@ -121,3 +126,4 @@ def end_order_nb(logs, orders, i_order, per_bracket, trigger, reason, now):
         row.reason = reason
     order.state = FREE
     order.leaves_lots = 0
+    state.header.n_working -= 1

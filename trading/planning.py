@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foundation.errors import SpecError
 from trading import dtypes as d
 from trading import formulas as f
-from trading.arrays import Plan
 from trading.expressions.ast import (
     Binary,
     Boolean,
@@ -47,7 +47,6 @@ from trading.linker import (
     Linker,
     Literal,
     Row,
-    uses_position,
 )
 
 ENTRY_TYPES = {
@@ -93,7 +92,7 @@ class IndicatorColumn:
 class LinkedStrategy:
     """A plan, and the columns that explain its decisions."""
 
-    plan: Plan
+    plan: NDArray[np.void]  # PLAN array, shape (1,).
     policy: Policy
     condition_rows: Mapping[str, int]  # Flag rows of the conditions without position facts.
     terms: tuple[Terms, ...]
@@ -114,9 +113,9 @@ class _FormulaWriter:
         """Append one formula; None appends an absent one."""
         if node is not None:
             self._write(node)
-        if len(self.code) - self.starts[-1] > f.MAX_STACK:
+        if len(self.code) - self.starts[-1] > d.MAX_STACK:
             raise SpecError(
-                f"the expression has more than {f.MAX_STACK} parts that depend on the position"
+                f"the expression has more than {d.MAX_STACK} parts that depend on the position"
             )
         self.starts.append(len(self.code))
 
@@ -133,7 +132,7 @@ class _FormulaWriter:
         if is_constant(node):
             self.code.append(self.literal(evaluate_constant(node, self.values)))
             return
-        if kind_of(node) is Kind.CONDITION and not uses_position(node):
+        if kind_of(node) is Kind.CONDITION and not self.linker.uses_position(node):
             self.code.append((f.FLAG, self.linker.condition(node, self.values).row))
             return
         match node:
@@ -210,6 +209,8 @@ def policy_record(
     row["n_targets"] = len(policy.target_shares)
     row["targets_take_all"] = abs(sum(policy.target_shares) - 1.0) < 1e-9
     row["n_brackets"] = 1 + policy.pyramiding + (1 if policy.reverse else 0)
+    row["slots_per_bracket"] = row["n_rungs"] + row["n_targets"] + 2
+    row["n_orders"] = row["n_brackets"] * row["slots_per_bracket"]
     row["pyramiding"] = policy.pyramiding
     row["reverse"] = policy.reverse
     row["cooldown_bars"] = policy.cooldown_bars
@@ -291,7 +292,7 @@ def link_strategy(
             continue
         stages = getattr(strategy, f"setup_{name[6:]}") if name.startswith("enter") else ()
         armed = _link_setup(linker, stages, values) if stages else None
-        if uses_position(condition.node):
+        if linker.uses_position(condition.node):
             writer.formula(condition.node)
             if armed is not None:
                 writer.code.extend([(f.FLAG, armed.row), (f.AND, 0)])
@@ -305,18 +306,41 @@ def link_strategy(
         writer.formula(None)
     _write_prices(writer, linker, strategy, bound, periods_per_year)
     terms, indicators = _explain(linker, strategy, values) if explain else ((), ())
-    weights = np.array(bound.policy.weights, np.float64)
-    constants = np.concatenate([weights / weights.sum(), np.array(bound.policy.target_shares)])
-    code = np.array(writer.code, np.int64).reshape(-1, 2)
-    plan = Plan(
-        policy,
-        constants.astype(np.float64),
-        code,
-        np.array(writer.literals or [0.0], np.float64),
-        np.array(writer.starts, np.int64),
-        rows,
-    )
+    plan = _plan_record(policy, bound.policy, writer, rows)
     return LinkedStrategy(plan, bound.policy, condition_rows, terms, indicators)
+
+
+def _plan_record(
+    record: NDArray[np.void], policy: Policy, writer: _FormulaWriter, rows: NDArray[np.int64]
+) -> NDArray[np.void]:
+    """Fill the PLAN record.
+
+    Raises
+    ------
+    SpecError
+        If the strategy is beyond one of the core's bounds.
+    """
+    for what, n, bound in (
+        ("parts that depend on the position or on prices", len(writer.code), d.MAX_CODE),
+        ("numbers in such parts", len(writer.literals), d.MAX_LITERALS),
+        ("orders in all brackets", int(record["n_orders"][0]), d.MAX_ORDERS),
+        ("brackets", int(record["n_brackets"][0]), d.MAX_BRACKETS),
+    ):
+        if n > bound:
+            raise SpecError(f"a strategy has at most {bound} {what}, got {n}", path="execution")
+    plan = np.zeros(1, d.PLAN)
+    row = plan[0]
+    plan["policy"] = record
+    weights = np.array(policy.weights, np.float64)
+    n_rungs = len(weights)
+    row["constants"][:n_rungs] = weights / weights.sum()
+    row["constants"][n_rungs : n_rungs + len(policy.target_shares)] = policy.target_shares
+    row["code"][: len(writer.code)] = np.array(writer.code, np.int64).reshape(-1, 2)
+    row["literals"][: len(writer.literals)] = writer.literals
+    row["starts"][:] = writer.starts[-1]
+    row["starts"][: len(writer.starts)] = writer.starts
+    row["conditions"][:] = rows
+    return plan
 
 
 def _write_prices(
@@ -382,7 +406,7 @@ def _explain(
         if condition is None:
             continue
         for k, term in enumerate(condition.terms):
-            if not uses_position(term.node):
+            if not linker.uses_position(term.node):
                 flag = linker.condition(term.node, values)
                 terms.append(Terms(name, f"{name}[{k}]: {term.text}", flag.row))
     indicators: list[IndicatorColumn] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trading.compiling import inner_kernel
-from trading.dtypes import BORROW_EVENT
+from trading.dtypes import BORROW_EVENT, MAX_CASH_EVENTS, MAX_FILLS, MAX_TRADES
 
 DAYS_A_YEAR = 365.0
 
@@ -14,7 +14,7 @@ NO_SESSION = -(1 << 40)
 
 
 @inner_kernel
-def book_fill_nb(policy, header, logs, order, lots, price, commission, slip, ts):
+def book_fill_nb(policy, header, journal, order, lots, price, commission, slip, ts):
     """Book a fill: cash, position, average entry, the open trade, the fill log.
 
     Parameters
@@ -62,10 +62,12 @@ def book_fill_nb(policy, header, logs, order, lots, price, commission, slip, ts)
     header.total_commission += commission
     header.total_slippage += slippage
     header.turnover_notional += value
-    if logs.fills.shape[0] > 0:
-        cursor = logs.cursor[0]
-        row = logs.fills[cursor.fills]
-        cursor.fills += 1
+    if journal.keeps == 1:
+        if journal.n_fills >= MAX_FILLS:
+            journal.overflowed = 1
+            journal.n_fills = 0
+        row = journal.fills[journal.n_fills]
+        journal.n_fills += 1
         row.ts = ts
         row.i_bar = header.i_bar
         row.sequence = order.sequence
@@ -79,7 +81,7 @@ def book_fill_nb(policy, header, logs, order, lots, price, commission, slip, ts)
 
 
 @inner_kernel
-def close_trade_nb(policy, header, logs, ts, reason):
+def close_trade_nb(policy, header, journal, ts, reason):
     """Close the trade: it runs from flat to flat (rule 13)."""
     gross = header.trade_side * (header.trade_exit_notional - header.trade_entry_notional)
     net = gross * policy.lot * policy.multiplier - header.trade_commission + header.trade_cash
@@ -93,10 +95,12 @@ def close_trade_nb(policy, header, logs, ts, reason):
     header.worst_trade = min(header.worst_trade, net)
     header.last_exit_bar = header.i_bar
     header.average_entry = np.nan
-    if logs.trades.shape[0] > 0:
-        cursor = logs.cursor[0]
-        row = logs.trades[cursor.trades]
-        cursor.trades += 1
+    if journal.keeps == 1:
+        if journal.n_trades >= MAX_TRADES:
+            journal.overflowed = 1
+            journal.n_trades = 0
+        row = journal.trades[journal.n_trades]
+        journal.n_trades += 1
         row.side = header.trade_side
         row.entry_ts = header.trade_entry_ts
         row.exit_ts = ts
@@ -118,16 +122,18 @@ def close_trade_nb(policy, header, logs, ts, reason):
 
 
 @inner_kernel
-def book_cash_nb(header, logs, kind, amount, lots, rate, ts):
+def book_cash_nb(header, journal, kind, amount, lots, rate, ts):
     """Book a cash event of the open position and log it."""
     header.cash += amount
     header.lowest_cash = min(header.lowest_cash, header.cash)
     header.trade_cash += amount
     header.n_cash_events += 1
-    if logs.cash_events.shape[0] > 0:
-        cursor = logs.cursor[0]
-        row = logs.cash_events[cursor.cash_events]
-        cursor.cash_events += 1
+    if journal.keeps == 1:
+        if journal.n_cash_events >= MAX_CASH_EVENTS:
+            journal.overflowed = 1
+            journal.n_cash_events = 0
+        row = journal.cash_events[journal.n_cash_events]
+        journal.n_cash_events += 1
         row.ts = ts
         row.kind = kind
         row.amount = amount
@@ -151,25 +157,24 @@ def mark_nb(policy, header, close):
 
 
 @inner_kernel
-def accrue_borrow_nb(policy, header, logs, days, ts):
+def accrue_borrow_nb(policy, header, journal, days, ts):
     """Charge a short position's borrow cost for the days since the last session."""
     if header.lots >= 0 or policy.borrow_rate <= 0.0:
         return
     value = -header.lots * policy.lot * policy.multiplier * header.last_close
     amount = -value * policy.borrow_rate * days / DAYS_A_YEAR
     header.total_borrow_cost -= amount
-    book_cash_nb(header, logs, BORROW_EVENT, amount, header.lots, policy.borrow_rate, ts)
+    book_cash_nb(header, journal, BORROW_EVENT, amount, header.lots, policy.borrow_rate, ts)
 
 
 @inner_kernel
-def roll_session_nb(policy, header, logs, record, session, ts):
-    """Close the session that ended and begin the next one."""
+def roll_session_nb(policy, header, journal, session, ts):
+    """Close the session that ended, if any, and begin the next one.
+
+    The caller has written the ended session's equity down.
+    """
     if header.session != NO_SESSION:
-        k = header.n_sessions
-        if k < record.session_equity.shape[0]:
-            record.session_equity[k] = header.last_equity
-            record.session_date[k] = header.session
         header.n_sessions += 1
-        accrue_borrow_nb(policy, header, logs, session - header.session, ts)
+        accrue_borrow_nb(policy, header, journal, session - header.session, ts)
         header.previous_session_equity = header.last_equity
     header.session = session

@@ -7,60 +7,75 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.errors import DataError
 from trading import dtypes as d
-from trading.arrays import Feed, Logs, Plan, Record, Scratch, State
+from trading.arrays import Feed, Logs, Record
 from trading.engine import finish_nb, run_nb
-from trading.formulas import MAX_STACK
 from trading.portfolio import NO_SESSION
 
 
-def new_state(plan: Plan, cash: float, first_bar: int = 0) -> State:
-    """Return the state of a sleeve before its first bar.
+def new_state(plan: NDArray[np.void], cash: float, first_bar: int = 0) -> NDArray[np.void]:
+    """Return the state of a sleeve before its first bar: a STATE array of shape (1,).
 
     Parameters
     ----------
+    plan : PLAN array, shape (1,)
     cash : float
         Starting cash, quote currency, > 0.
     first_bar : int
         Number of the first bar that the policy sees.
     """
-    policy = plan.policy[0]
-    per_bracket = int(policy["n_rungs"] + policy["n_targets"] + 2)
-    header = np.zeros(1, d.HEADER)
-    row = header[0]
+    state = _BLANK.copy()
+    row = state["header"][0]
     row["i_bar"] = first_bar
+    row["wake_bar"] = first_bar  # The first bar is always looked at.
+    for name in ("cash", "last_equity", "previous_session_equity", "peak_equity", "lowest_cash"):
+        row[name] = cash
+    return state
+
+
+def _blank_state() -> NDArray[np.void]:
+    state = np.zeros(1, d.STATE)
+    row = state["header"][0]
     row["session"] = NO_SESSION
-    row["cash"] = row["last_equity"] = row["previous_session_equity"] = cash
-    row["peak_equity"] = row["lowest_cash"] = cash
     row["average_entry"] = np.nan
     row["last_exit_bar"] = -1
     row["blocked_session"] = NO_SESSION
     row["best_trade"], row["worst_trade"] = -np.inf, np.inf
     row["wake_low"], row["wake_high"] = -np.inf, np.inf
-    row["wake_bar"] = first_bar  # The first bar is always looked at.
     row["order_minute"] = -1
-    n_brackets = int(policy["n_brackets"])
-    brackets = np.zeros(n_brackets, d.BRACKET)
     for name in ("average_entry", "stop_distance", "trail_distance", "break_even_at"):
-        brackets[name] = np.nan
-    return State(header, brackets, np.zeros(n_brackets * per_bracket, d.ORDER))
+        state["brackets"][name] = np.nan
+    return state
 
 
-def new_scratch(state: State) -> Scratch:
-    """Return room for a second path through a bar."""
-    return Scratch(
-        np.zeros(1, d.HEADER),
-        np.zeros_like(state.brackets),
-        np.zeros_like(state.orders),
-        np.zeros(1, d.CURSOR),
-        np.zeros(MAX_STACK + 1),
+_BLANK = _blank_state()
+
+
+def state_bytes(plan: NDArray[np.void], state: NDArray[np.void]) -> bytes:
+    """Return the used part of a state as bytes: header, brackets and orders."""
+    policy = plan["policy"][0]
+    return b"".join(
+        (
+            state["header"][0].tobytes(),
+            state["brackets"][0, : policy["n_brackets"]].tobytes(),
+            state["orders"][0, : policy["n_orders"]].tobytes(),
+        )
     )
 
 
+def new_journal(*, keeps: bool, next_action: int = 0) -> NDArray[np.void]:
+    """Return an empty journal; one that keeps nothing still counts."""
+    journal = np.zeros(1, d.JOURNAL)
+    journal["keeps"] = keeps
+    journal["next_action"] = next_action
+    return journal
+
+
 def new_logs(rows: int) -> Logs:
-    """Return logs with room for `rows` rows each; 0 switches logging off."""
+    """Return logs with room for `rows` rows each."""
     return Logs(
-        np.zeros(1, d.CURSOR),
+        np.zeros(4, np.int64),
         np.zeros(rows, d.FILL),
         np.zeros(rows, d.ORDER_LOG),
         np.zeros(rows, d.TRADE),
@@ -81,10 +96,26 @@ def new_record(n_bars: int, n_sessions: int) -> Record:
     )
 
 
-def _grown(log: NDArray[np.void]) -> NDArray[np.void]:
-    bigger = np.zeros(len(log) * 4, log.dtype)
-    bigger[: len(log)] = log
-    return bigger
+def _with_room(logs: Logs, journal: NDArray[np.void]) -> Logs:
+    """Return logs that are larger by what the journal holds, and four times as large."""
+    row = journal[0]
+    counts = (row["n_fills"], row["n_orders"], row["n_trades"], row["n_cash_events"])
+    grown = []
+    for log, more in zip(logs[1:], counts, strict=True):
+        bigger = np.zeros(len(log) * 4 + int(more), log.dtype)
+        bigger[: len(log)] = log
+        grown.append(bigger)
+    return Logs(logs.cursor, *grown)
+
+
+def _drain(logs: Logs, journal: NDArray[np.void]) -> list[NDArray[np.void]]:
+    """Return the logs' rows and those that the journal still holds."""
+    row = journal[0]
+    names = ("fills", "orders", "trades", "cash_events")
+    return [
+        np.concatenate([log[:n], row[name][: row[f"n_{name}"]]])
+        for name, log, n in zip(names, logs[1:], logs.cursor, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +124,28 @@ class SleeveRun:
 
     Attributes
     ----------
-    header, brackets, orders : arrays
-        State after the last bar; orders that still work are in `orders`.
+    state : STATE array, shape (1,)
+        After the last bar; orders that still work are in it.
     fills, order_log, trades, cash_events : structured arrays
     record : Record
         One value per bar from the first traded one on, and per session.
     """
 
-    state: State
+    state: NDArray[np.void]
     fills: NDArray[np.void]
     order_log: NDArray[np.void]
     trades: NDArray[np.void]
     cash_events: NDArray[np.void]
     record: Record
 
+    @property
+    def header(self) -> np.void:
+        """Header of the state."""
+        return self.state["header"][0]
+
 
 def run_sleeve(
-    plan: Plan,
+    plan: NDArray[np.void],
     feed: Feed,
     cash: float,
     *,
@@ -134,29 +170,35 @@ def run_sleeve(
     """
     n_bars = feed.matrix.shape[1]
     state = new_state(plan, cash, first_bar)
-    logs = new_logs(1024 if keep_rows else 0)
+    logs = new_logs(1024 if keep_rows else 1)
     n_sessions = 1 + int(np.count_nonzero(np.diff(feed.session[first_bar:])))
     record = new_record(n_bars if keep_rows else 0, n_sessions)
-    if feed.actions.shape[0]:
-        logs.cursor["action"] = int(np.searchsorted(feed.actions["i_bar"], first_bar, side="left"))
-    scratch = new_scratch(state)
+    journal = new_journal(keeps=keep_rows, next_action=first_action(feed, first_bar))
+    scratch = np.zeros(1, d.SCRATCH)
+    bar = np.zeros(1, d.BAR)
     chunk = n_bars if progress is None else max(100_000, n_bars // 100)
     i = first_bar
     while i < n_bars:
         stop = min(n_bars, i + chunk)
-        reached = int(run_nb(plan, state, feed, logs, scratch, record, i, stop, every_bar))
+        reached = int(
+            run_nb(plan, state, journal, scratch, bar, feed, logs, record, i, stop, every_bar)
+        )
         if reached < stop:
-            logs = Logs(logs.cursor, *(_grown(log) for log in logs[1:]))
+            logs = _with_room(logs, journal)
         i = reached
         if progress is not None:
             progress(i, n_bars)
-    finish_nb(plan, state, feed, logs, record, n_bars - 1)
-    cursor = logs.cursor[0]
-    return SleeveRun(
-        state,
-        logs.fills[: cursor["fills"]],
-        logs.orders[: cursor["orders"]],
-        logs.trades[: cursor["trades"]],
-        logs.cash_events[: cursor["cash_events"]],
-        record,
-    )
+    finish_nb(plan, state, journal, bar, feed, record, n_bars - 1)
+    if journal["overflowed"][0]:
+        raise DataError(
+            f"more than {d.MAX_FILLS} fills or {d.MAX_ENDED_ORDERS} orders ended in one bar"
+        )
+    fills, orders, trades, cash_events = _drain(logs, journal)
+    return SleeveRun(state, fills, orders, trades, cash_events, record)
+
+
+def first_action(feed: Feed, first_bar: int) -> int:
+    """Return the first corporate action that a run from `first_bar` meets."""
+    if not len(feed.actions):
+        return 0
+    return int(np.searchsorted(feed.actions["i_bar"], first_bar, side="left"))

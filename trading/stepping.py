@@ -2,28 +2,52 @@
 
 All timeframes of a strategy share one matrix of a single column: what a row
 holds is the newest value. State is flat and can be copied, stored as bytes and
-restored. Corporate actions and finer bars come with the bar.
+restored. Corporate actions come with the bar.
+
+A step takes a few microseconds, most of which a call from Python with many
+arrays would spend on looking at them. So the sleeve's arrays are handed over
+once, as addresses; `SteppedSleeve` keeps them alive.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numba import carray, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from foundation.errors import SpecError
 from trading import columns as c
-from trading.arrays import Feed, Logs, Plan, Record, State
+from trading import dtypes as d
 from trading.bars import ACTION, Bars
-from trading.compiling import kernel
-from trading.engine import process_bar_nb
+from trading.compiling import allocating_kernel, inner_kernel
+from trading.engine import load_bar_nb, process_bar_nb
 from trading.feeding import price_factors
 from trading.linker import Frame, Linker
-from trading.sleeve import new_logs, new_record, new_scratch, new_state
+from trading.sleeve import new_journal, new_state, state_bytes
 
-FACTS = ("hour", "minute", "weekday", "session_bar")
+# Places in the numbers of a bar.
+PRICES, QUOTES, FACTS, FACTORS, N_NUMBERS = 0, 5, 13, 17, 19
+# Places in the integers of a bar; period codes follow.
+TS, CLOSE_TS, SESSION, BAR_FLAGS, TRADE, N_ACTIONS, CODES = range(7)
+FROM_SESSION = -1
+LEAF_SOURCES = {
+    "hour": FACTS,
+    "minute": FACTS + 1,
+    "weekday": FACTS + 2,
+    "session_bar": FACTS + 3,
+    "price_factor": FACTORS,
+    "split_factor": FACTORS + 1,
+    "session": FROM_SESSION,
+}
+FLOAT = np.dtype(np.float64)
+INT = np.dtype(np.int64)
+BYTE = np.dtype(np.int8)
 
 
 class Columns(NamedTuple):
@@ -40,6 +64,8 @@ class Columns(NamedTuple):
         Row there, row here, 1 for a flag, and the higher frame's number.
     leaves : int64 array
         Base rows that feed the leaves after the volume, for all higher frames.
+    own_leaves : int64 array, shape (n_leaves, 2)
+        Base row and place in the bar's numbers of each leaf of the base frame.
     """
 
     nodes: NDArray[np.void]
@@ -48,42 +74,61 @@ class Columns(NamedTuple):
     bounds: NDArray[np.int64]
     reads: NDArray[np.int64]
     leaves: NDArray[np.int64]
+    own_leaves: NDArray[np.int64]
 
 
 class Memory(NamedTuple):
     """What the columns remember between two bars.
 
     `open_bars` has a column of leaves for each higher frame, `aggregation` its
-    state, `completed` whether any of its bars is complete.
+    state, `completed` whether any of its bars is complete; `matrix` and `flags`
+    hold the newest values of all frames.
     """
 
     buffer: NDArray[np.float64]
     aggregation: NDArray[np.float64]
     open_bars: NDArray[np.float64]
     completed: NDArray[np.int64]
+    matrix: NDArray[np.float64]
+    flags: NDArray[np.int8]
 
 
-@kernel
-def step_nb(columns, memory, codes, source, plan, state, feed, logs, scratch, record, trade):
-    """Take one bar through columns and policy.
+@intrinsic
+def pointer_nb(typing_context, address):  # type: ignore[no-untyped-def]
+    """Turn an address into a pointer."""
 
-    Parameters
-    ----------
-    codes : int64 array, shape (n_above,)
-        The bar's period codes.
-    source : float64 array, shape (n_leaves_max, 1)
-        Adjusted open, high, low, close, volume; room for further leaves.
-    trade : bool
-        False while the bar only warms indicators up.
-    """
-    n_above = codes.shape[0]
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), generate
+
+
+@inner_kernel
+def take_bar_nb(columns, memory, source, bar, policy, numbers, integers):
+    """Put a bar into the column, update the higher frames and compute all nodes."""
+    matrix = memory.matrix
+    flags = memory.flags
+    for k in range(5):
+        matrix[k, 0] = numbers[k]
+    if policy.buy_row > 0:
+        for k in range(8):
+            matrix[5 + k, 0] = numbers[QUOTES + k]
+    for k in range(columns.own_leaves.shape[0]):
+        place = columns.own_leaves[k, 1]
+        value = float(integers[SESSION]) if place == FROM_SESSION else numbers[place]
+        matrix[columns.own_leaves[k, 0], 0] = value
+    n_above = columns.bounds.shape[0] - 1
+    if n_above > 0:
+        for k in range(4):
+            source[k, 0] = matrix[k, 0] * numbers[FACTORS]
+        source[4, 0] = matrix[4, 0] / numbers[FACTORS + 1]
     for k in range(n_above):
         n_leaves = columns.bounds[k, 3]
         for j in range(5, n_leaves):
-            source[j, 0] = feed.matrix[columns.leaves[j - 5], 0]
+            source[j, 0] = matrix[columns.leaves[j - 5], 0]
         done = c.step_above_nb(
-            columns.nodes, columns.inputs, columns.params, memory.buffer, feed.matrix, feed.flags,
-            memory.aggregation[k], memory.open_bars[k, :n_leaves], codes[k], source[:n_leaves],
+            columns.nodes, columns.inputs, columns.params, memory.buffer, matrix, flags,
+            memory.aggregation[k], memory.open_bars[k], n_leaves, integers[CODES + k], source,
             columns.bounds[k, 2], columns.bounds[k, 0], columns.bounds[k, 1],
         )  # fmt: skip
         if done:
@@ -93,15 +138,75 @@ def step_nb(columns, memory, codes, source, plan, state, feed, logs, scratch, re
         here = columns.reads[r, 1]
         known = memory.completed[columns.reads[r, 3]] == 1
         if columns.reads[r, 2] == 1:
-            feed.flags[here, 0] = feed.flags[there, 0] if known else 1
+            flags[here, 0] = flags[there, 0] if known else 1
         else:
-            feed.matrix[here, 0] = feed.matrix[there, 0] if known else np.nan
+            matrix[here, 0] = matrix[there, 0] if known else np.nan
     c.run_nodes_nb(
-        columns.nodes, columns.inputs, columns.params, memory.buffer, feed.matrix, feed.flags,
+        columns.nodes, columns.inputs, columns.params, memory.buffer, matrix, flags,
         columns.bounds[n_above, 0], columns.bounds[n_above, 1], 0, 1,
     )  # fmt: skip
-    if trade:
-        process_bar_nb(plan, state, feed, logs, scratch, record, 0)
+    load_bar_nb(
+        policy, bar, matrix, 0,
+        integers[TS], integers[CLOSE_TS], integers[SESSION], integers[BAR_FLAGS],
+    )  # fmt: skip
+
+
+@allocating_kernel
+def step_nb(handle, numbers, integers):
+    """Take one bar through columns and policy.
+
+    Parameters
+    ----------
+    handle : int64 array, shape (n_arrays, 4)
+        Address and up to three dimensions of each array of the sleeve, as
+        `SteppedSleeve` lays them out.
+    numbers : float64 array, shape (N_NUMBERS,)
+    integers : int64 array, shape (CODES + n_above,)
+
+    Returns
+    -------
+    (int, int)
+        Action and reason codes of the decision; 0 while the bar only warms up.
+    """
+    h = handle
+    columns = Columns(
+        carray(pointer_nb(h[0, 0]), (h[0, 1],), c.NODE),
+        carray(pointer_nb(h[1, 0]), (h[1, 1], h[1, 2]), INT),
+        carray(pointer_nb(h[2, 0]), (h[2, 1],), FLOAT),
+        carray(pointer_nb(h[3, 0]), (h[3, 1], h[3, 2]), INT),
+        carray(pointer_nb(h[4, 0]), (h[4, 1], h[4, 2]), INT),
+        carray(pointer_nb(h[5, 0]), (h[5, 1],), INT),
+        carray(pointer_nb(h[6, 0]), (h[6, 1], h[6, 2]), INT),
+    )
+    memory = Memory(
+        carray(pointer_nb(h[7, 0]), (h[7, 1],), FLOAT),
+        carray(pointer_nb(h[8, 0]), (h[8, 1], h[8, 2]), FLOAT),
+        carray(pointer_nb(h[9, 0]), (h[9, 1], h[9, 2], h[9, 3]), FLOAT),
+        carray(pointer_nb(h[10, 0]), (h[10, 1],), INT),
+        carray(pointer_nb(h[11, 0]), (h[11, 1], h[11, 2]), FLOAT),
+        carray(pointer_nb(h[12, 0]), (h[12, 1], h[12, 2]), BYTE),
+    )
+    source = carray(pointer_nb(h[13, 0]), (h[13, 1], h[13, 2]), FLOAT)
+    plan = carray(pointer_nb(h[14, 0]), (1,), d.PLAN)[0]
+    state = carray(pointer_nb(h[15, 0]), (1,), d.STATE)[0]
+    journal = carray(pointer_nb(h[16, 0]), (1,), d.JOURNAL)[0]
+    scratch = carray(pointer_nb(h[17, 0]), (1,), d.SCRATCH)[0]
+    bar = carray(pointer_nb(h[18, 0]), (1,), d.BAR)[0]
+    actions = carray(pointer_nb(h[19, 0]), (integers[N_ACTIONS],), ACTION)
+    finer = carray(pointer_nb(h[20, 0]), (h[20, 1], h[20, 2]), FLOAT)
+    finer_ts = carray(pointer_nb(h[21, 0]), (h[21, 1],), INT)
+    take_bar_nb(columns, memory, source, bar, plan.policy, numbers, integers)
+    journal.n_fills = 0
+    journal.n_orders = 0
+    journal.n_trades = 0
+    journal.n_cash_events = 0
+    journal.next_action = 0
+    if integers[TRADE] == 0:
+        return 0, 0
+    return process_bar_nb(
+        plan, state, journal, scratch, bar, memory.matrix, memory.flags, 0, actions,
+        finer, finer_ts, 0, 0,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +261,9 @@ def _layout(linker: Linker) -> _Layout:
         np.array(bounds, np.int64),
         np.array(reads, np.int64).reshape(-1, 4),
         np.array(leaves, np.int64),
+        np.array(
+            [(row, LEAF_SOURCES[name]) for name, row in linker.base.leaves.items()], np.int64
+        ).reshape(-1, 2),
     )
     return _Layout(columns, rows, flags, n_state, tuple(numbers))
 
@@ -174,10 +282,20 @@ class SteppedSleeve:
 
     Parameters
     ----------
-    linker, plan
-        As for a backtest; the linker must hold only this strategy.
+    linker : Linker
+        As for a backtest, holding this strategy only.
+    plan : PLAN array, shape (1,)
     cash : float
         Starting cash, quote currency.
+
+    Attributes
+    ----------
+    timeframes : tuple of str
+        Higher timeframes, in the order in which `integers` carry their codes.
+    numbers, integers : float64 and int64 arrays
+        The next bar; fill them and call `take`.
+    state, journal : STATE and JOURNAL arrays, shape (1,)
+        After the last bar, and what happened in it.
 
     Raises
     ------
@@ -186,13 +304,11 @@ class SteppedSleeve:
         caller would have to keep.
     """
 
-    def __init__(self, linker: Linker, plan: Plan, cash: float) -> None:
+    def __init__(self, linker: Linker, plan: NDArray[np.void], cash: float) -> None:
         if linker.base.externals or any(f.externals for f in linker.frames.values()):
             raise SpecError("an indicator without a step kernel can't be stepped by the core alone")
         layout = _layout(linker)
         self.timeframes = layout.timeframes
-        self._leaf_rows = {n: linker.base.leaves[n] for n in linker.base.leaves}
-        self._columns = layout.columns
         n_above = len(layout.timeframes)
         n_leaves = 5 + max((len(f.leaves) for f in linker.frames.values()), default=0)
         self.memory = Memory(
@@ -200,135 +316,108 @@ class SteppedSleeve:
             np.zeros((n_above, c.AGGREGATE_STATE)),
             np.zeros((n_above, n_leaves, 1)),
             np.zeros(n_above, np.int64),
-        )
-        self._codes = np.zeros(n_above, np.int64)
-        self._source = np.zeros((n_leaves, 1))
-        self.plan = plan
-        self.state: State = new_state(plan, cash)
-        self._scratch = new_scratch(self.state)
-        self.logs: Logs = new_logs(64 + 16 * len(self.state.orders))
-        self.record: Record = new_record(1, 0)
-        self.feed = Feed(
             np.zeros((layout.n_rows, 1)),
             np.zeros((layout.n_flags, 1), np.int8),
-            np.zeros(1, np.int64),
-            np.zeros(1, np.int64),
-            np.zeros(1, np.int64),
-            np.zeros(1, np.int64),
-            np.ones(1, np.int64),
-            np.zeros(1),
-            np.zeros(1),
-            np.zeros(0, ACTION),
-            np.zeros((5, 0)),
-            np.zeros(0, np.int64),
+        )
+        self.plan = plan
+        self.state = new_state(plan, cash)
+        self.journal = new_journal(keeps=True)
+        self.numbers = np.zeros(N_NUMBERS)
+        self.numbers[FACTORS:] = 1.0
+        self.integers = np.zeros(CODES + n_above, np.int64)
+        self._actions = np.zeros(8, ACTION)
+        self._arrays = (
+            *layout.columns,
+            *self.memory,
+            np.zeros((n_leaves, 1)),
+            self.plan,
+            self.state,
+            self.journal,
+            np.zeros(1, d.SCRATCH),
+            np.zeros(1, d.BAR),
+            self._actions,
+            np.zeros((13, 0)),
             np.zeros(0, np.int64),
         )
+        self._handle = np.array(
+            [(a.ctypes.data, *a.shape, *(0,) * (3 - a.ndim)) for a in self._arrays], np.int64
+        )
+
+    @property
+    def header(self) -> np.void:
+        """Header of the state."""
+        return self.state["header"][0]
 
     @property
     def state_bytes(self) -> bytes:
         """The whole state as bytes: trading, columns and their newest values."""
-        parts = (*self.state, *self.memory, self.feed.matrix, self.feed.flags)
-        return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+        columns = b"".join(part.tobytes() for part in self.memory)
+        return columns + state_bytes(self.plan, self.state)
 
     def restore(self, data: bytes) -> None:
-        """Go back to a state that `state_bytes` gave."""
+        """Go back to a state that `state_bytes` gave.
+
+        Raises
+        ------
+        SpecError
+            If the bytes are of another strategy.
+        """
+        if len(data) != len(self.state_bytes):
+            raise SpecError(f"a state of {len(self.state_bytes)} bytes is needed, got {len(data)}")
+        policy = self.plan["policy"][0]
+        parts = [
+            *self.memory,
+            self.state["header"],
+            self.state["brackets"][:, : policy["n_brackets"]],
+            self.state["orders"][:, : policy["n_orders"]],
+        ]
         at = 0
-        for part in (*self.state, *self.memory, self.feed.matrix, self.feed.flags):
+        for part in parts:
             size = part.nbytes
             part[...] = np.frombuffer(data[at : at + size], part.dtype).reshape(part.shape)
             at += size
-        if at != len(data):
-            raise SpecError(f"a state of {at} bytes is needed, got {len(data)}")
 
-    def step(
-        self,
-        prices: NDArray[np.float64],
-        ts: int,
-        close_ts: int,
-        session: int,
-        bar_flags: int,
-        facts: NDArray[np.float64] | None = None,
-        periods: tuple[int, ...] = (),
-        factors: tuple[float, float] = (1.0, 1.0),
-        actions: NDArray[np.void] | None = None,
-        *,
-        trade: bool = True,
-    ) -> None:
-        """Take one bar; what happened is in `logs` and `record` until the next.
+    def take(self) -> tuple[int, int]:
+        """Take the bar that `numbers` and `integers` hold.
 
-        Parameters
-        ----------
-        prices : float64 array, shape (n_prices,)
-            Open, high, low, close, volume, then bid and ask where known.
-        ts, close_ts : int
-            Open and scheduled close, UTC nanoseconds.
-        facts : float64 array, shape (4,)
-            Hour, minute, weekday, session bar; needed if the strategy asks.
-        periods : tuple of int
-            Period codes, in the order of `timeframes`.
-        factors : (float, float)
-            Cumulative price and split factor of the bar.
-        actions : ACTION array
-            Corporate actions whose ex-date begins with this bar.
+        Returns
+        -------
+        (int, int)
+            Action and reason codes of the decision.
         """
-        feed = self.feed
-        matrix = feed.matrix
-        matrix[: len(prices), 0] = prices
-        feed.ts[0] = ts
-        feed.close_ts[0] = close_ts
-        feed.session[0] = session
-        feed.bar_flags[0] = bar_flags
-        for name, row in self._leaf_rows.items():
-            if name == "session":
-                matrix[row, 0] = session
-            elif name == "price_factor":
-                matrix[row, 0] = factors[0]
-            elif name == "split_factor":
-                matrix[row, 0] = factors[1]
-            elif facts is not None:
-                matrix[row, 0] = facts[FACTS.index(name)]
-        if periods:
-            self._codes[:] = periods
-            self._source[:5] = matrix[:5]
-            self._source[:4] *= factors[0]
-            self._source[4] /= factors[1]
-        if actions is not None and len(actions):
-            feed = feed._replace(actions=actions)
-        self.logs.cursor[0] = 0
-        step_nb(
-            self._columns, self.memory, self._codes, self._source, self.plan, self.state, feed,
-            self.logs, self._scratch, self.record, trade,
-        )  # fmt: skip
+        return step_nb(self._handle, self.numbers, self.integers)  # type: ignore[no-any-return]
 
-    def step_bars(self, bars: Bars, first_bar: int = 0):
+    def give_actions(self, actions: NDArray[np.void]) -> None:
+        """Set the corporate actions whose ex-date begins with the next bar; at most 8."""
+        self._actions[: len(actions)] = actions
+        self.integers[N_ACTIONS] = len(actions)
+
+    def step_bars(self, bars: Bars, first_bar: int = 0) -> Iterator[int]:
         """Step through stored bars, yielding after each one that trades.
 
-        The driver that tests and replays use; live bars come from the streams.
+        The driver of tests and replays; live bars come from the streams.
         """
-        factors = price_factors(bars)
-        quotes = [] if bars.bid is None else [bars.bid, bars.ask]
-        prices = np.ascontiguousarray(np.vstack([bars.prices, *quotes]).T)
-        facts = np.ascontiguousarray(bars.facts.T)
+        numbers = np.ones((bars.n_bars, N_NUMBERS))
+        numbers[:, :QUOTES] = bars.prices.T
+        if bars.bid is not None and bars.ask is not None:
+            numbers[:, QUOTES : QUOTES + 4] = bars.bid.T
+            numbers[:, QUOTES + 4 : FACTS] = bars.ask.T
+        numbers[:, FACTS:FACTORS] = bars.facts.T
+        numbers[:, FACTORS], numbers[:, FACTORS + 1] = price_factors(bars)
         codes = [bars.periods[name] for name in self.timeframes]
-        self.state.header["i_bar"] = first_bar
+        zeros = np.zeros(bars.n_bars, np.int64)
+        integers = np.column_stack(
+            [bars.ts, bars.close_ts, bars.session, bars.flags, zeros, zeros, *codes]
+        )
+        integers[first_bar:, TRADE] = 1
+        at_bar = bars.actions["i_bar"]
+        integers[:, N_ACTIONS] = np.bincount(at_bar, minlength=bars.n_bars)[: bars.n_bars]
+        self.header["i_bar"] = first_bar
         for i in range(bars.n_bars):
-            actions = bars.actions[bars.actions["i_bar"] == i] if len(bars.actions) else None
-            self.step(
-                prices[i],
-                int(bars.ts[i]),
-                int(bars.close_ts[i]),
-                int(bars.session[i]),
-                int(bars.flags[i]),
-                facts[i],
-                tuple(int(code[i]) for code in codes),
-                (float(factors[0][i]), float(factors[1][i])),
-                actions,
-                trade=i >= first_bar,
-            )
+            self.numbers[:] = numbers[i]
+            self.integers[:] = integers[i]
+            if integers[i, N_ACTIONS]:
+                self.give_actions(bars.actions[at_bar == i])
+            self.take()
             if i >= first_bar:
                 yield i
-
-
-def sleeve_size(sleeve: SteppedSleeve) -> int:
-    """Return the bytes of a sleeve's state."""
-    return len(sleeve.state_bytes)

@@ -8,6 +8,7 @@ single backtest, on all cores.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,14 +18,14 @@ from numpy.typing import NDArray
 
 from foundation.progress import Progress, silent
 from trading import dtypes as d
-from trading.arrays import Feed, Plan, Record, State
+from trading.arrays import Feed, Record
 from trading.bars import Bars
 from trading.engine import finish_nb, run_nb
-from trading.expressions.strategy import Bound, ResolvedStrategy, bind
+from trading.expressions.strategy import Bound, Policy, ResolvedStrategy, bind, policy_is_fixed
 from trading.feeding import build_feed, needs_factors
 from trading.linker import Linker
 from trading.planning import link_strategy, policy_record
-from trading.sleeve import new_logs, new_scratch, new_state
+from trading.sleeve import first_action, new_journal, new_logs, new_state
 
 # Columns of all parameter sets of one batch may take this much memory.
 COLUMN_BYTES = 192 << 20
@@ -100,19 +101,25 @@ def run_sweep(
     traded = bars.session[first_bar:]
     starts = np.flatnonzero(np.diff(traded, prepend=traded[0] - 1))
     headers = np.zeros(n_sets, d.HEADER)
+    year = bars_per_year(bars)
+    binder = _Binder(strategy, bars, has_volume)
     session_equity = np.zeros((n_sets, len(starts)))
     done = 0
     at = 0
     while at < n_sets:
         linker = Linker(adjusted=needs_factors(bars), has_quotes=bars.bid is not None)
-        plans: list[Plan] = []
+        plans: list[NDArray[np.void]] = []
         limit = COLUMN_BYTES // bars.n_bars
         while at + len(plans) < n_sets:
             used = 8 * linker.base.n_rows + linker.base.n_flags
             if plans and used > limit:
                 break
             values = parameter_sets[at + len(plans)]
-            plans.append(_plan(linker, strategy, bind(strategy, values), bars, has_volume))
+            bound, policy = binder.bind(values)
+            linked = link_strategy(
+                linker, strategy, bound, policy, periods_per_year=year, explain=False
+            )
+            plans.append(linked.plan)
         feed = build_feed(linker, bars, threads=threads)
         batch = _Batch(plans, feed, cash, first_bar, headers, session_equity, at)
         with ThreadPoolExecutor(threads) as pool:
@@ -123,22 +130,32 @@ def run_sweep(
     return SweepRuns(headers, session_equity, traded[starts])
 
 
-def _plan(
-    linker: Linker, strategy: ResolvedStrategy, bound: Bound, bars: Bars, has_volume: bool
-) -> Plan:
-    record = policy_record(
-        bound.policy,
-        strategy.prices,
-        bars.instrument,
-        intraday=strategy.timeframe not in ("1d", "1w"),
-        has_quotes=bars.bid is not None,
-        optimistic=False,
-    )
-    if not has_volume:
-        record["max_participation"] = 0.0
-    return link_strategy(
-        linker, strategy, bound, record, periods_per_year=bars_per_year(bars), explain=False
-    ).plan
+class _Binder:
+    """Binds parameter sets; where none of them enters the policy, it is made once."""
+
+    def __init__(self, strategy: ResolvedStrategy, bars: Bars, has_volume: bool) -> None:
+        self.strategy = strategy
+        self.bars = bars
+        self.has_volume = has_volume
+        self.fixed: tuple[Policy, NDArray[np.void]] | None = None
+
+    def bind(self, values: Mapping[str, float]) -> tuple[Bound, NDArray[np.void]]:
+        if self.fixed is not None:
+            return bind(self.strategy, values, self.fixed[0]), self.fixed[1]
+        bound = bind(self.strategy, values)
+        record = policy_record(
+            bound.policy,
+            self.strategy.prices,
+            self.bars.instrument,
+            intraday=self.strategy.timeframe not in ("1d", "1w"),
+            has_quotes=self.bars.bid is not None,
+            optimistic=False,
+        )
+        if not self.has_volume:
+            record["max_participation"] = 0.0
+        if policy_is_fixed(self.strategy):
+            self.fixed = (bound.policy, record)
+        return bound, record
 
 
 class _Batch:
@@ -146,7 +163,7 @@ class _Batch:
 
     def __init__(
         self,
-        plans: list[Plan],
+        plans: list[NDArray[np.void]],
         feed: Feed,
         cash: float,
         first_bar: int,
@@ -161,21 +178,27 @@ class _Batch:
         self.headers = headers
         self.session_equity = session_equity
         self.offset = offset
-        self.dates = np.zeros(session_equity.shape[1], np.int64)
         self.none = (np.zeros(0), np.zeros(0), np.zeros(0, np.int64), *[np.zeros(0, np.int8)] * 2)
-        self.first_action = int(
-            np.searchsorted(feed.actions["i_bar"], first_bar) if len(feed.actions) else 0
-        )
+        self.logs = new_logs(1)
+        self.local = threading.local()
 
     def run(self, k: int) -> None:
         plan = self.plans[k]
-        state: State = new_state(plan, self.cash, self.first_bar)
-        logs = new_logs(0)
-        logs.cursor["action"] = self.first_action
+        local = self.local
+        if not hasattr(local, "journal"):
+            local.journal = new_journal(keeps=False)
+            local.scratch = np.zeros(1, d.SCRATCH)
+            local.bar = np.zeros(1, d.BAR)
+            local.dates = np.zeros(self.session_equity.shape[1], np.int64)
+        journal, scratch, bar = local.journal, local.scratch, local.bar
+        journal["next_action"] = first_action(self.feed, self.first_bar)
+        state = new_state(plan, self.cash, self.first_bar)
         row = self.offset + k
-        record = Record(*self.none, self.session_equity[row], np.empty_like(self.dates))
+        record = Record(*self.none, self.session_equity[row], local.dates)
         n_bars = self.feed.matrix.shape[1]
-        scratch = new_scratch(state)
-        run_nb(plan, state, self.feed, logs, scratch, record, self.first_bar, n_bars, False)
-        finish_nb(plan, state, self.feed, logs, record, n_bars - 1)
-        self.headers[row] = state.header[0]
+        run_nb(
+            plan, state, journal, scratch, bar, self.feed, self.logs, record,
+            self.first_bar, n_bars, False,
+        )  # fmt: skip
+        finish_nb(plan, state, journal, bar, self.feed, record, n_bars - 1)
+        self.headers[row] = state["header"][0]

@@ -34,8 +34,8 @@ from trading.expressions.strategy import (
 if TYPE_CHECKING:
     from trading.document_fields import StrategyDocument
 
-RUNGS_MAX = 20
-TARGETS_MAX = 20
+RUNGS_MAX = 16
+TARGETS_MAX = 8
 _INFINITE = float("inf")
 
 

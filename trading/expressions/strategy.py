@@ -16,7 +16,15 @@ from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from trading.expressions.ast import TIMEFRAMES, Indicator, Logic, Node, Shift, Timeframe
+from trading.expressions.ast import (
+    TIMEFRAMES,
+    Indicator,
+    Logic,
+    Node,
+    Parameter,
+    Shift,
+    Timeframe,
+)
 from trading.expressions.constants import Constraint, Fit, unique_nodes
 from trading.expressions.functions import BARS_MAX
 from trading.expressions.parser import parse, split_terms
@@ -283,8 +291,15 @@ def resolve_strategy(document: StrategyDocument) -> ResolvedStrategy:
     return strategy
 
 
-def bind(strategy: ResolvedStrategy, values: Mapping[str, float]) -> Bound:
+def bind(
+    strategy: ResolvedStrategy, values: Mapping[str, float], policy: Policy | None = None
+) -> Bound:
     """Give one parameter set: defaults, replaced by `values`, and the policy's numbers.
+
+    Parameters
+    ----------
+    policy : Policy, optional
+        Of another set, where `policy_is_fixed` says that all sets share it.
 
     Raises
     ------
@@ -300,7 +315,16 @@ def bind(strategy: ResolvedStrategy, values: Mapping[str, float]) -> Bound:
     full.update((name, float(value)) for name, value in values.items())
     for constraint in strategy.constraints:
         constraint.check(full)
-    return Bound(full, bind_policy(strategy, full))
+    return Bound(full, bind_policy(strategy, full) if policy is None else policy)
+
+
+def policy_is_fixed(strategy: ResolvedStrategy) -> bool:
+    """Tell whether no `$parameter` enters a number of the execution policy."""
+    return not any(
+        isinstance(node, Parameter)
+        for constant in strategy.policy_constants.values()
+        for node in unique_nodes(constant.node)
+    )
 
 
 def as_text(value: str | float) -> str:
