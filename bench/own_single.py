@@ -34,9 +34,9 @@ class SingleJob:
         linked, feed = prepare(self._strategy, {}, self._bars, explain=self._everything)
         run = run_sleeve(linked.plan, feed, self._cash)
         if self._everything:
-            policy = linked.plan.policy.copy()
-            policy["path_choice"] = HIGHER_EQUITY
-            run_sleeve(linked.plan._replace(policy=policy), feed, self._cash)
+            optimistic = linked.plan.copy()
+            optimistic["policy"]["path_choice"] = HIGHER_EQUITY
+            run_sleeve(optimistic, feed, self._cash)
         return run
 
     def arrays(self, result: SleeveRun) -> dict[str, np.ndarray]:

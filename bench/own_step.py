@@ -11,8 +11,18 @@ from bench.own import link, prepare, read_bars
 from bench.protocol import serve
 from trading.document import load_document
 from trading.expressions.strategy import resolve_strategy
-from trading.sleeve import run_sleeve
-from trading.stepping import SteppedSleeve, sleeve_size
+from trading.sleeve import run_sleeve, state_bytes
+from trading.stepping import (
+    BAR_FLAGS,
+    CLOSE_TS,
+    CODES,
+    N_NUMBERS,
+    QUOTES,
+    SESSION,
+    TRADE,
+    TS,
+    SteppedSleeve,
+)
 
 
 class StepJob:
@@ -23,37 +33,39 @@ class StepJob:
         self._strategy = resolve_strategy(load_document(Path(spec["strategy"])))
         self._cash = spec["cash"]
         bars = self._bars
-        # As a live bar comes: its prices in one array, the rest as Python's integers.
-        rows = (bars.ts, bars.close_ts, bars.session, bars.flags)
-        self._arguments = list(
-            zip(np.ascontiguousarray(bars.prices.T), *(row.tolist() for row in rows), strict=True)
-        )
+        # As live bars come: numbers in one array, times and flags in another.
+        self._numbers = np.ones((bars.n_bars, N_NUMBERS))
+        self._numbers[:, :QUOTES] = bars.prices.T
+        self._integers = np.zeros((bars.n_bars, CODES), np.int64)
+        self._integers[:, TS] = bars.ts
+        self._integers[:, CLOSE_TS] = bars.close_ts
+        self._integers[:, SESSION] = bars.session
+        self._integers[:, BAR_FLAGS] = bars.flags
+        self._integers[:, TRADE] = 1
         self.run()
 
     def run(self) -> SteppedSleeve:
         """Step through the bars."""
         sleeve = SteppedSleeve(*self._linked(), self._cash)
-        step = sleeve.step
-        for prices, ts, close_ts, session, flags in self._arguments:
-            step(prices, ts, close_ts, session, flags)
+        take, numbers, integers = sleeve.take, sleeve.numbers, sleeve.integers
+        for new_numbers, new_integers in zip(self._numbers, self._integers, strict=True):
+            numbers[:] = new_numbers
+            integers[:] = new_integers
+            take()
         return sleeve
 
     def arrays(self, result: SteppedSleeve) -> dict[str, np.ndarray]:
         """Return the state's size, and whether the backtest's loop ends in the same state."""
         linked, feed = prepare(self._strategy, {}, self._bars)
         looped = run_sleeve(linked.plan, feed, self._cash).state
-        header = looped.header.copy()
-        stepped = result.state.header.copy()
-        for both in (header, stepped):
-            # Written by the end of a run, which a stepped sleeve has not come to.
-            both["n_sessions"] = 0
-        same = header.tobytes() == stepped.tobytes() and all(
-            a.tobytes() == b.tobytes() for a, b in zip(looped[1:], result.state[1:], strict=True)
-        )
+        stepped = result.state.copy()
+        # Written by the end of a run, which a stepped sleeve has not come to.
+        looped["header"]["n_sessions"] = stepped["header"]["n_sessions"]
+        same = state_bytes(linked.plan, looped) == state_bytes(linked.plan, stepped)
         return {
             "same_state": np.array(same),
-            "state_bytes": np.array(sleeve_size(result)),
-            "n_fills": np.array(int(stepped["n_fills"][0])),
+            "state_bytes": np.array(len(result.state_bytes)),
+            "n_fills": np.array(int(result.header["n_fills"])),
         }
 
     def _linked(self) -> tuple[Any, Any]:

@@ -36,7 +36,7 @@ class SweepJob:
         for i, values in enumerate(self._sets):
             linked, feed = prepare(self._strategy, values, self._bars)
             runs[i] = run_sleeve(linked.plan, feed, self._cash)
-            if runs[i].state.header[0].tobytes() != result.headers[i].tobytes():
+            if runs[i].header.tobytes() != result.headers[i].tobytes():
                 raise AssertionError(f"set {values} ends otherwise in the sweep than alone")
         return trade_arrays(runs)
 

@@ -392,7 +392,7 @@ def _run_one_by_one(
         ends = np.append(np.flatnonzero(np.diff(curve.session)), len(curve.session) - 1)
         figures.append(
             core_figures(
-                sum_headers(np.concatenate([sleeve.run.state.header for sleeve in sleeves])),
+                sum_headers(np.concatenate([sleeve.run.state["header"] for sleeve in sleeves])),
                 curve.equity[ends],
                 request.cash,
                 sum(one.bars.n_bars - one.i_start for one in loaded),
