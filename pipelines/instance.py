@@ -27,3 +27,14 @@ def dagster_home(home: Path) -> Path:
     if not configuration.exists():
         write_text(configuration, CONFIGURATION.read_text("utf-8"))
     return folder
+
+
+def main() -> None:
+    """Make Dagster's home and print it, for ``DAGSTER_HOME``."""
+    from foundation.settings import load_settings
+
+    print(dagster_home(load_settings().home))
+
+
+if __name__ == "__main__":
+    main()
