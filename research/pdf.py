@@ -23,7 +23,7 @@ from research.report_parts import Grid
 from research.report_words import RAW_PRICES
 from research.results import INDICATOR_PREFIX, ResultFiles
 
-N_TRADES_PRINTED = 300
+N_TRADES_PRINTED = 150
 N_PRICE_CHARTS = 4
 
 

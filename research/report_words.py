@@ -9,7 +9,7 @@ from typing import Any
 
 from research import look
 from research.report_parts import Figure, Group, Level, Note, Tile
-from research.summary import Summary
+from research.summary import STANDING_NOTES, Summary
 
 FEW_TRADES = 30
 RAW_PRICES = (
@@ -159,7 +159,7 @@ def notes(summary: Summary, *, n_sessions: int, n_differing: int) -> tuple[Note,
         remarks.append(
             "No table of splits and dividends was applied: prices are taken as the data has them."
         )
-    remarks.extend(summary.notes)
+    remarks.extend(text for text in summary.notes if text not in STANDING_NOTES)
     return tuple(Note(Level.WARNING, text) for text in warnings) + tuple(
         Note(Level.NOTE, text) for text in remarks
     )

@@ -16,6 +16,14 @@ from foundation.errors import DataError
 
 SUMMARY_FILE = "summary.json"
 
+# Sentences for logs and terminals. The report words these facts itself, at
+# more length, and leaves them out of what it takes over from the summary.
+NOTE_SAME_CLOSE = "Orders fill at the close of the deciding bar: for comparison only."
+NOTE_SIZED_AT_FILL = "Quantities are decided at the fill: for comparison only."
+NOTE_NO_VOLUME = "The data has no volume, so the participation limit is off."
+NOTE_NEVER_TRADED = "The strategy never traded; the decision rows say why, bar by bar."
+STANDING_NOTES = frozenset((NOTE_SAME_CLOSE, NOTE_SIZED_AT_FILL, NOTE_NO_VOLUME, NOTE_NEVER_TRADED))
+
 
 class Figures(msgspec.Struct, kw_only=True):
     """Key figures, with the units and conventions of `trading.statistics`.

@@ -28,6 +28,8 @@ from research.charts import histogram_edges, interval_words, label, panels_of
 from research.thinning import kept_rows, thin
 
 N_POINTS = 1_200
+# Each mark is a drawing of its own in the file; more of them are one smear on paper.
+N_MARKS = 400
 WIDE = 7.2  # Inches: the text width of an A4 page.
 HALF = 3.5
 _GROUND = look.GROUNDS[look.Theme.LIGHT]
@@ -225,8 +227,8 @@ def excursion_svg(trades: pl.DataFrame) -> bytes:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         worst, earned = _floats(trades, "mae"), _floats(trades, "return")
-        if worst.shape[0] > N_POINTS:
-            kept = kept_rows(earned, N_POINTS)
+        if worst.shape[0] > N_MARKS:
+            kept = kept_rows(earned, N_MARKS)
             worst, earned = worst[kept], earned[kept]
         for name, rows, colour, marker in (
             ("Winner", earned > 0, look.GAIN, "o"),
@@ -340,8 +342,8 @@ def _mark_trades(
     axes: Axes, timeline: _Timeline, prices: pl.DataFrame, trades: pl.DataFrame
 ) -> None:
     shown = trades
-    if trades.height > N_POINTS:
-        shown = trades[kept_rows(_floats(trades, "return"), N_POINTS)]
+    if trades.height > N_MARKS:
+        shown = trades[kept_rows(_floats(trades, "return"), N_MARKS)]
     if shown.height == 0:
         return
     x = timeline.x(prices)
