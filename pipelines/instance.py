@@ -8,6 +8,7 @@ from foundation.files import write_text
 from foundation.home import CHECKOUT
 
 CONFIGURATION = CHECKOUT / "deploy" / "dagster.yaml"
+START_SECONDS_MAX = 300
 
 
 def dagster_home(home: Path) -> Path:
@@ -27,6 +28,24 @@ def dagster_home(home: Path) -> Path:
     if not configuration.exists():
         write_text(configuration, CONFIGURATION.read_text("utf-8"))
     return folder
+
+
+def dagster_environment(home: Path) -> dict[str, str]:
+    """Return the variables with which Dagster's programs are started.
+
+    A busy machine may need more than Dagster's own minute to start a run's
+    process, and a run that is late must not count as failed.
+
+    Parameters
+    ----------
+    home : Path
+        The data home.
+    """
+    return {
+        "DAGSTER_HOME": str(dagster_home(home)),
+        "DAGSTER_GRPC_TIMEOUT_SECONDS": str(START_SECONDS_MAX),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+    }
 
 
 def main() -> None:
