@@ -33,6 +33,8 @@ def main() -> None:
         ],
         position="top",
     )
+    # Streamlit leaves a hand's breadth empty above the title.
+    st.html("<style>.stMainBlockContainer{padding-top:4.5rem;padding-bottom:3rem}</style>")
     page.run()
 
 

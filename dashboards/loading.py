@@ -65,6 +65,11 @@ class Backtest:
     at: datetime
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """Return the instruments; none while there is no result."""
+        return tuple(self.summary.instruments) if self.summary is not None else ()
+
+    @property
     def label(self) -> str:
         """Return what a person tells it by."""
         if self.summary is None:
@@ -306,6 +311,15 @@ def load_sweep(sweep: Sweep) -> pl.DataFrame:
 @st.cache_resource(show_spinner=False, max_entries=N_KEPT)
 def _sweep_rows(path: str, changed_ns: int) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path)
+        rows = pl.read_parquet(path)
+        # Lengths are counts: 14, not 14.0, on axes and in tables.
+        whole = [
+            name
+            for name, dtype in rows.schema.items()
+            if dtype.is_float()
+            and rows[name].count() == rows.height > 0
+            and bool((rows[name] == rows[name].round()).all())
+        ]
+        return rows.with_columns(pl.col(whole).cast(pl.Int64))
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error

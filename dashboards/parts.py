@@ -145,32 +145,53 @@ def download(
     )
 
 
-def column_configs(frame: pl.DataFrame, currency: str, *, daily: bool) -> dict[str, Any]:
-    """Return how a result table's columns are headed and written: units, zone, digits."""
-    configs: dict[str, Any] = {}
-    for name, dtype in frame.schema.items():
-        head = look.words(name).capitalize()
-        if isinstance(dtype, pl.Datetime):
-            head = look.words(name.removesuffix("_ts")).capitalize() if name != "ts" else "Time"
-            configs[name] = st.column_config.DatetimeColumn(
-                f"{head} (UTC)",
-                format="YYYY-MM-DD" if daily else "YYYY-MM-DD HH:mm",
-                timezone="UTC",
-            )
-        elif name in _FRACTIONS:
-            head = name.upper() if len(name) == 3 else head
-            configs[name] = st.column_config.NumberColumn(f"{head} (%)", format="percent")
-        elif name in _AMOUNTS:
-            configs[name] = st.column_config.NumberColumn(f"{head} ({currency})", format="%,.2f")
-        elif name.endswith("price"):
-            configs[name] = st.column_config.NumberColumn(f"{head} ({currency})", format="%,.4f")
-        elif dtype == pl.Boolean:
-            configs[name] = st.column_config.CheckboxColumn(head)
-        else:
-            configs[name] = st.column_config.Column(head)
-    return configs
+def show_table(frame: pl.DataFrame, currency: str, *, daily: bool, key: str, **options: Any) -> Any:
+    """Show a table of values: percentages in percent, units in the heads, times in UTC."""
+    shares = [name for name in frame.columns if name in _FRACTIONS]
+    shown = frame.with_columns(pl.col(shares) * 100.0)
+    # A fall is written as one, as in the report.
+    shown = shown.with_columns(-pl.col([name for name in frame.columns if name in _FALLS]))
+    configs = {
+        name: _column(name, dtype, currency, daily=daily) for name, dtype in frame.schema.items()
+    }
+    return st.dataframe(shown, hide_index=True, column_config=configs, key=key, **options)
 
 
+def title_of(name: str) -> str:
+    """Return what a column or a figure is called on screen."""
+    if name in _TITLES:
+        return _TITLES[name]
+    return look.words(name.removesuffix("_ts").removeprefix("n_")).capitalize()
+
+
+def _column(name: str, dtype: pl.DataType, currency: str, *, daily: bool) -> Any:
+    title = title_of(name)
+    if isinstance(dtype, pl.Datetime):
+        text = "YYYY-MM-DD" if daily else "YYYY-MM-DD HH:mm"
+        return st.column_config.DatetimeColumn(f"{title} (UTC)", format=text, timezone="UTC")
+    if name in _FRACTIONS:
+        return st.column_config.NumberColumn(f"{title} (%)", format="%.2f")
+    if name in _AMOUNTS:
+        return st.column_config.NumberColumn(f"{title} ({currency})", format="%,.2f")
+    if name.endswith("price"):
+        return st.column_config.NumberColumn(f"{title} ({currency})", format="%,.4f")
+    if name in _RATIOS:
+        return st.column_config.NumberColumn(title, format="%.3f")
+    if dtype == pl.Boolean:
+        return st.column_config.CheckboxColumn(title)
+    if dtype.is_numeric():
+        return st.column_config.NumberColumn(title, format="localized")
+    return st.column_config.Column(title)
+
+
+_FALLS = frozenset({"drawdown", "max_drawdown"})
+_RATIOS = frozenset({"sharpe", "sortino", "calmar", "profit_factor", "turnover", "beta"})
+_TITLES = {
+    "cagr": "CAGR", "trade_id": "No.", "max_drawdown": "Max. drawdown", "mae": "MAE", "mfe": "MFE",
+    "ts": "Time", "symbol": "Instrument", "n_replaced": "Times replaced",
+    "sign_differs": "Path matters", "buy_and_hold_return": "Buy and hold", "win_rate": "Won",
+    "start": "From", "end": "To", "timeframe": "Bars",
+}  # fmt: skip
 _FRACTIONS = frozenset({
     "return", "mae", "mfe", "drawdown", "total_return", "cagr", "volatility", "max_drawdown",
     "exposure", "win_rate", "buy_and_hold_return", "average_trade", "best_trade", "worst_trade",

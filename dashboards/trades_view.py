@@ -17,6 +17,10 @@ from research.results import INDICATOR_PREFIX, Table
 from research.tables import csv_bytes, workbook_bytes
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_FIRST = (
+    "symbol", "trade_id", "side", "entry_ts", "exit_ts", "entry_price", "exit_price", "quantity",
+    "net_profit", "return", "exit_reason", "bars_held", "mae", "mfe", "sign_differs",
+)  # fmt: skip
 _ORDER_TABLES = {
     Table.ORDERS: "Orders",
     Table.FILLS: "Fills",
@@ -39,9 +43,11 @@ def show_trades(backtest: Backtest, content: ReportContent) -> None:
         f"{shown.height:,} of {trades.height:,} trades, {shown.height - losses:,} won · times are"
         " bar opens in UTC · tick a row to see the prices around it"
     )
-    event = st.dataframe(
-        shown, hide_index=True, key="trades", on_select="rerun", selection_mode="single-row",
-        column_config=parts.column_configs(shown, currency, daily=content.daily),
+    first = [name for name in _FIRST if name in shown.columns]
+    rest = [name for name in shown.columns if name not in first]
+    event = parts.show_table(
+        shown.select(*first, *rest), currency, daily=content.daily, key="trades", on_select="rerun",
+        selection_mode="single-row",
     )  # fmt: skip
     _offer(shown, f"{content.title}-trades", "Trades")
     rows = event.selection.rows
@@ -61,8 +67,7 @@ def show_orders(backtest: Backtest, content: ReportContent) -> None:
         frame = frame.drop([name for name in ("sequence",) if name in frame.columns])
         names = {"role": "Role", "status": "Status", "kind": "Kind", "symbol": "Instrument"}
         shown = _filtered(frame, {k: v for k, v in names.items() if k in frame.columns}, title)
-        configs = parts.column_configs(shown, currency, daily=content.daily)
-        st.dataframe(shown, hide_index=True, key=f"table-{title}", column_config=configs)
+        parts.show_table(shown, currency, daily=content.daily, key=f"table-{title}")
         _offer(shown, f"{content.title}-{table.value}", title)
     parts.show_grid(content.orders, "order-counts")
 

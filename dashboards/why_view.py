@@ -25,7 +25,11 @@ from research.results import Table
 ANY = "any bar"
 # Bars in the picture before and after the chosen one.
 N_BEFORE, N_AFTER = 150, 50
-_MARKS = {True: "✓ true", False: "✗ false", None: "? unknown"}
+_MARKS = {
+    True: ":blue[:material/check:] true",
+    False: ":orange[:material/close:] false",
+    None: ":gray[:material/question_mark:] unknown",
+}
 _TITLES = {
     "enter_long": "Enter long", "exit_long": "Exit long",
     "enter_short": "Enter short", "exit_short": "Exit short",
@@ -60,6 +64,8 @@ def show(backtest: Backtest, content: ReportContent) -> None:
     _show_bar(explanation, symbol, rows["session"][i_bar], content)
     strip = charts.decision_strip_chart(around, n_bars=around.height, theme=parts.theme())
     x, _ = charts.times(around)
+    # Bar beside bar: a heat map over an axis that leaves nights out draws cells twice.
+    strip.update_xaxes(type="category", rangebreaks=[], nticks=8, tickangle=0)
     strip.add_vline(x=x[min(i_bar, N_BEFORE)], line_width=1.5, line_dash="dot", opacity=0.8)
     parts.show_chart(strip, "strip", "Conditions of the bars around the chosen one")
 
@@ -141,20 +147,20 @@ def _go_to_session(rows: pl.DataFrame) -> None:
         _go_to(first["ts"][0])
 
 
-def _show_bar(
-    bar: BarExplanation, symbol: str, session: date, content: ReportContent
-) -> None:
+def _show_bar(bar: BarExplanation, symbol: str, session: date, content: ReportContent) -> None:
     currency = content.summary.currency
     with st.container(border=True):
         st.markdown(
             f"**{parts.escaped(symbol)}, session {session:%Y-%m-%d}, bar of {parts.utc(bar.ts)}:**"
             f" {explain_reason(bar.action or bar.reason)}"
         )
-        with st.container(horizontal=True):
-            st.metric("Close", f"{look.number(bar.close, look.price_digits(bar.close))} {currency}")
-            st.metric("Position after the bar", f"{look.quantity(bar.position)} units")
-            st.metric("Action", look.words(bar.action) or "none")
-            st.metric("Reason", look.words(bar.reason) or "none")
+        close = look.number(bar.close, look.price_digits(bar.close))
+        st.markdown(
+            f"Close **{close} {currency}** · position after the bar"
+            f" **{look.quantity(bar.position)} units** · action"
+            f" **{look.words(bar.action) or 'none'}** · reason"
+            f" **{look.words(bar.reason) or 'none'}**"
+        )
         left, right = st.columns([3, 2])
         with left:
             _show_conditions(bar)

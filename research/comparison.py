@@ -18,7 +18,7 @@ import yaml
 from research import report_words
 from research.summary import Summary
 
-UNSET = "not set"
+UNSET = "–"
 _OVERVIEW = (
     "total_return", "cagr", "buy_and_hold_return", "sharpe", "max_drawdown", "exposure",
     "n_trades", "win_rate", "profit_factor", "final_equity",
@@ -108,9 +108,11 @@ def compare_figures(summaries: Sequence[Summary]) -> list[ComparedFigure]:
 
 def run_differences(summaries: Sequence[Summary]) -> list[Difference]:
     """Return what differs between runs apart from the strategy document."""
-    records = [
-        _flattened({name: getattr(one, name) for name in _RUN_FIELDS}) for one in summaries
-    ]
+    records = []
+    for one in summaries:
+        fields = {name: getattr(one, name) for name in _RUN_FIELDS}
+        fields["data_fingerprint"] = one.data_fingerprint[:12]
+        records.append(_flattened(fields))
     return _differences(records)
 
 

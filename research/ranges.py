@@ -145,7 +145,9 @@ def explain_bar(result: ResultFiles, symbol: str, ts: datetime) -> BarExplanatio
         Condition(
             side,
             row.get(side),
-            tuple(Term(_words_of(name), row[name]) for name in named if name.startswith(f"{side}[")),
+            tuple(
+                Term(_words_of(name), row[name]) for name in named if name.startswith(f"{side}[")
+            ),
         )
         for side in SIDES
         if any(name == side or name.startswith(f"{side}[") for name in named)
@@ -186,9 +188,7 @@ def price_range(
         names = tuple(c for c in result.columns(Table.DECISIONS) if c.startswith(INDICATOR_PREFIX))
         rows = decision_range(result, symbol, start, end, names)
         used = [name for name in names if rows[name].is_finite().any()]
-        prices = prices.join(
-            rows.select("ts", *used), on="ts", how="left", maintain_order="left"
-        )
+        prices = prices.join(rows.select("ts", *used), on="ts", how="left", maintain_order="left")
     if home is None or prices.height == 0:
         return prices
     candles = _stored_candles(home, symbol, result.summary.timeframe, prices)

@@ -12,6 +12,7 @@ from dashboards.loading import Backtest, Found, find_backtests, load_content
 from foundation.errors import DataError
 from research import charts
 from research.comparison import (
+    UNSET,
     Difference,
     compare_figures,
     document_differences,
@@ -97,12 +98,14 @@ def _show_figures(chosen: Sequence[Backtest], names: Sequence[str]) -> None:
         schema=["Group", "Figure", *names, "Convention"], orient="row",
     )  # fmt: skip
     configs = {name: st.column_config.TextColumn(alignment="right") for name in names}
-    pinned = {"Figure": st.column_config.TextColumn(pinned=True)}
+    pinned = {"Figure": st.column_config.TextColumn(pinned=True, width="medium")}
     st.dataframe(
         frame, hide_index=True, column_config=configs | pinned, key="figures",
         height=38 + 35 * frame.height,
     )  # fmt: skip
-    raw = overview_frame([(one.key, one.at, one.summary) for one in chosen])  # type: ignore[misc]
+    raw = overview_frame(
+        [(one.key, one.at, one.summary) for one in chosen if one.summary is not None]
+    )
     with st.container(horizontal=True):
         parts.download(
             "Figures (CSV)", lambda: csv_bytes(raw.drop("instruments")), "comparison.csv",
@@ -127,14 +130,15 @@ def _show_differences(chosen: Sequence[Backtest], names: Sequence[str]) -> None:
         if not rows:
             st.caption(same)
             continue
-        _show_difference_table(rows, names, title)
+        _show_difference_table(rows, names)
 
 
-def _show_difference_table(rows: Sequence[Difference], names: Sequence[str], title: str) -> None:
+def _show_difference_table(rows: Sequence[Difference], names: Sequence[str]) -> None:
     frame = pl.DataFrame(
         [(row.path, *row.values) for row in rows], schema=["Field", *names], orient="row"
     )
     st.table(frame.to_pandas().set_index("Field"))
+    st.caption(f"{UNSET} means that it is not set.")
 
 
 page()

@@ -5,32 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboards import parts
-from dashboards.loading import Found, Status, find_backtests
+from dashboards.loading import Backtest, Found, Status, find_backtests
 from research.comparison import overview_frame
-
-_COLUMNS = {
-    "strategy": st.column_config.TextColumn("Strategy", pinned=True),
-    "version": st.column_config.TextColumn("Version", help="First letters of the version's hash"),
-    "instruments": st.column_config.ListColumn("Instruments"),
-    "timeframe": st.column_config.TextColumn("Bars"),
-    "start": st.column_config.TextColumn("From", help="First session"),
-    "end": st.column_config.TextColumn("To", help="Last session"),
-    "total_return": st.column_config.NumberColumn("Total return (%)", format="percent"),
-    "cagr": st.column_config.NumberColumn("CAGR (%)", format="percent"),
-    "buy_and_hold_return": st.column_config.NumberColumn("Buy and hold (%)", format="percent"),
-    "sharpe": st.column_config.NumberColumn("Sharpe", format="%.2f"),
-    "max_drawdown": st.column_config.NumberColumn("Max. drawdown (%)", format="percent"),
-    "exposure": st.column_config.NumberColumn("Exposure (%)", format="percent"),
-    "n_trades": st.column_config.NumberColumn("Trades", format="%,d"),
-    "win_rate": st.column_config.NumberColumn("Won (%)", format="percent"),
-    "profit_factor": st.column_config.NumberColumn("Profit factor", format="%.2f"),
-    "final_equity": st.column_config.NumberColumn("Final equity", format="%,.2f"),
-    "currency": st.column_config.TextColumn("Currency"),
-    "written": st.column_config.DatetimeColumn(
-        "Written (UTC)", format="YYYY-MM-DD HH:mm", timezone="UTC"
-    ),
-    "run": st.column_config.TextColumn("Run"),
-}
 
 
 def page() -> None:
@@ -49,13 +25,17 @@ def page() -> None:
     if not shown:
         st.info("No backtest fits the filter. Take a word out of it to see more.")
         return
-    frame = overview_frame([(one.key, one.at, one.summary) for one in shown])  # type: ignore[misc]
+    frame = overview_frame(
+        [(one.key, one.at, one.summary) for one in shown if one.summary is not None]
+    )
     picked = parts.from_url("pick", [one.key for one in shown])
     rows = [i for i, one in enumerate(shown) if one.key in picked]
-    event = st.dataframe(
-        frame, hide_index=True, column_config=_COLUMNS, on_select="rerun",
+    currencies = {one.summary.currency for one in shown if one.summary}
+    event = parts.show_table(
+        frame, currencies.pop() if len(currencies) == 1 else "its currency", daily=False,
+        key=f"results-{hash(tuple(one.key for one in shown))}", on_select="rerun",
         selection_mode="multi-row", selection_default={"selection": {"rows": rows}},
-        key=f"results-{hash(tuple(one.key for one in shown))}", height=_height(len(shown)),
+        height=_height(len(shown)),
     )  # fmt: skip
     chosen = [shown[i].key for i in event.selection.rows if i < len(shown)]
     parts.to_url("pick", chosen)
@@ -66,9 +46,9 @@ def _height(n_rows: int) -> int:
     return 38 + 35 * min(max(n_rows, 1), 16)
 
 
-def _filtered(found: Found):  # type: ignore[no-untyped-def]
+def _filtered(found: Found) -> list[Backtest]:
     strategies = sorted({one.strategy for one in found.ready})
-    symbols = sorted({s for one in found.ready for s in one.summary.instruments})  # type: ignore[union-attr]
+    symbols = sorted({s for one in found.ready for s in one.symbols})
     left, right = st.columns(2)
     with left:
         wanted = st.multiselect(
@@ -81,8 +61,7 @@ def _filtered(found: Found):  # type: ignore[no-untyped-def]
     return [
         one
         for one in found.ready
-        if (not wanted or one.strategy in wanted)
-        and (not named or set(named) & set(one.summary.instruments))  # type: ignore[union-attr]
+        if (not wanted or one.strategy in wanted) and (not named or set(named) & set(one.symbols))
     ]
 
 

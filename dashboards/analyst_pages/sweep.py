@@ -8,7 +8,7 @@ import streamlit as st
 from dashboards import parts
 from dashboards.loading import Sweep, find_sweeps, load_sweep
 from foundation.errors import DataError
-from research import charts, look
+from research import charts
 from research.tables import csv_bytes
 
 N_BEST = 50
@@ -41,7 +41,7 @@ def page() -> None:
     figures = [
         name
         for name, dtype in rows.schema.items()
-        if name not in parameters and dtype.is_numeric() and rows[name].count()
+        if name not in (*parameters, "set") and dtype.is_numeric() and rows[name].count()
     ]
     if not parameters or not figures:
         st.error("This sweep has no parameter or no figure in it.")
@@ -53,6 +53,8 @@ def page() -> None:
     x, y, value = _choose_axes(parameters, figures)
     figure = charts.sweep_chart(rows, value=value, x=x, y=y, theme=parts.theme())
     parts.show_chart(figure, "sweep", f"{value} by {x}" + (f" and {y}" if y else ""))
+    if rows[value].null_count():
+        st.caption("Empty cells: the figure is not defined there, such as a ratio without trades.")
     _show_best(rows, parameters, figures, value, sweep)
 
 
@@ -77,7 +79,7 @@ def _choose_axes(parameters: list[str], figures: list[str]) -> tuple[str, str | 
     with right:
         wished = "sharpe" if "sharpe" in figures else figures[0]
         value = st.selectbox(
-            "Figure", figures, figures.index(wished), format_func=look.words, key="figure",
+            "Figure", figures, figures.index(wished), format_func=parts.title_of, key="figure",
             bind="query-params",
         )  # fmt: skip
     return x, y, value
@@ -86,13 +88,12 @@ def _choose_axes(parameters: list[str], figures: list[str]) -> tuple[str, str | 
 def _show_best(
     rows: pl.DataFrame, parameters: list[str], figures: list[str], value: str, sweep: Sweep
 ) -> None:
-    st.subheader(f"Best by {look.words(value)}", anchor=False)
+    st.subheader(f"Best by {parts.title_of(value)}", anchor=False)
     best = rows.sort(value, descending=value not in _LESS_IS_BETTER, nulls_last=True).head(N_BEST)
     order = [*parameters, value, *(name for name in figures if name != value)]
     best = best.select(order)
     currency = str(sweep.about.get("currency") or "currency")
-    configs = parts.column_configs(best, currency, daily=True)
-    st.dataframe(best, hide_index=True, column_config=configs, key="best")
+    parts.show_table(best, currency, daily=True, key="best")
     if best.height < rows.height:
         st.caption(f"The first {best.height:,} of {rows.height:,} sets; the file has all.")
     parts.download(
