@@ -11,7 +11,14 @@ import typer
 from foundation.errors import QuarterdeckError
 from foundation.home import data_home
 from launcher import options
-from launcher.console import percent, plain, print_json, print_table, progress_bar
+from launcher.console import (
+    percent,
+    plain,
+    print_json,
+    print_table,
+    progress_bar,
+    tell_of_compiling,
+)
 
 if TYPE_CHECKING:
     from research.backtest import Backtest
@@ -56,17 +63,21 @@ def backtest(
     """
     first, last = options.session_date(start, "--start"), options.session_date(end, "--end")
     values = {name: options.number(text, name) for name, text in options.named_values(set_).items()}
-    from research.backtest import BacktestRequest, run_backtest
     from research.places import bars_source, refuse_foreign_directory, result_directory
     from research.summary import SUMMARY_FILE
-    from research.writing import write_result
     from trading.document import load_document
 
     home = data_home()
     refuse_foreign_directory(out, SUMMARY_FILE)
     source, store = bars_source(bars, home)
+    # Checked before the engine is loaded, so that a mistake is told at once.
+    document = load_document(strategy)
+    from research.backtest import BacktestRequest, run_backtest
+    from research.writing import write_result
+
+    tell_of_compiling()
     request = BacktestRequest(
-        load_document(strategy),
+        document,
         source=source,
         symbols=tuple(symbol or ()),
         start=first,
@@ -141,12 +152,26 @@ def _print_summary(summary: Summary, directory: Path, *, with_report: bool) -> N
     )
     print_table(["figure", "value"], rows, title=title, numbers=("value",))
     if summary.n_trades == 0:
-        print("No trade: decisions.parquet says for each bar why not.")
+        print(_why_no_trade(summary, directory))
     for note in summary.notes:
         print(f"Note: {note}")
     print(f"Result: {directory}")
     if with_report:
         print(f"Report: {directory / 'report.html'}")
+
+
+def _why_no_trade(summary: Summary, directory: Path) -> str:
+    """Name the reasons for which entries were not taken, the most frequent first."""
+    from collections import Counter
+
+    import pyarrow.parquet as pq
+
+    if summary.n_open:
+        return "No trade is complete: the position is open at the end."
+    table = pq.read_table(directory / "decisions.parquet", columns=["reason"])
+    counts = Counter(reason for reason in table["reason"].to_pylist() if reason)
+    reasons = ", ".join(f"{name} {n:,}" for name, n in counts.most_common())
+    return f"No trade. Bars by the reason why not: {reasons or 'none recorded'}."
 
 
 def report(

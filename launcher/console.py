@@ -6,6 +6,7 @@ standard error. Rich is imported when something is drawn with it.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,16 @@ def error_line(message: str) -> None:
 def warning_line(message: str) -> None:
     """Print a warning as one line on the standard error."""
     print(f"warning: {' '.join(message.split())}", file=sys.stderr)
+
+
+def tell_of_compiling() -> None:
+    """Say why the first run takes so long, where no kernel was compiled yet."""
+    if not os.path.isdir(os.environ.get("NUMBA_CACHE_DIR", "")):
+        print(
+            "Compiling the trading kernels, one to three minutes the first time ...",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def print_json(value: Any) -> None:
@@ -60,7 +71,10 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    # Rich would break a title to the width of a narrow table.
+    if title:
+        print(title)
+    table = Table(box=box.SIMPLE_HEAD)
     for name in columns:
         right = name in numbers
         table.add_column(

@@ -10,7 +10,14 @@ import typer
 from foundation.errors import SpecError
 from foundation.home import data_home
 from launcher import options
-from launcher.console import percent, plain, print_json, print_table, progress_bar
+from launcher.console import (
+    percent,
+    plain,
+    print_json,
+    print_table,
+    progress_bar,
+    tell_of_compiling,
+)
 
 if TYPE_CHECKING:
     from research.sweeping import Sweep
@@ -95,6 +102,7 @@ def sweep(
         calendar=calendar,
         timezone=timezone,
     )
+    tell_of_compiling()
     with progress_bar("Sweep") as progress:
         finished = sweep_backtests(
             request, values, store, n_random=random or 0, seed=seed, progress=progress
