@@ -12,8 +12,8 @@ from pydantic import Field
 DEFAULT_STRATEGY = "examples/rsi_stochastic_reversal.yaml"
 
 
-class BacktestOptions(Config):
-    """Which strategy to test, on which bars, with how much cash."""
+class RunOptions(Config):
+    """What a backtest and a sweep are told alike."""
 
     strategy: str = Field(
         DEFAULT_STRATEGY,
@@ -52,13 +52,6 @@ class BacktestOptions(Config):
             "sample set); must be above 0."
         ),
     )
-    parameters: dict[str, float] = Field(
-        {},
-        description=(
-            "Values of the document's parameters that differ from its defaults, such as "
-            "{rsi_length: 10}; each in its own unit (lengths in bars)."
-        ),
-    )
     warmup: bool = Field(
         True,
         description="Whether bars before `start` warm indicators up, without being traded.",
@@ -78,9 +71,44 @@ class BacktestOptions(Config):
         "",
         description=(
             "Folder for the result files, which replaces one of that name; "
-            "<data home>/results/<strategy>/<run id> when empty."
+            "<data home>/results/<strategy>/<run id> when empty (sweeps/… for a sweep)."
         ),
     )
+
+
+class BacktestOptions(RunOptions):
+    """Which strategy to test, on which bars, with how much cash."""
+
+    parameters: dict[str, float] = Field(
+        {},
+        description=(
+            "Values of the document's parameters that differ from its defaults, such as "
+            "{rsi_length: 10}; each in its own unit (lengths in bars)."
+        ),
+    )
+
+
+class SweepOptions(RunOptions):
+    """Which parameter sets of a strategy to run, and which of them to show."""
+
+    values: dict[str, str] = Field(
+        {},
+        description=(
+            "Values of parameters, such as {rsi_length: '5:30:5', oversold: '30,35,40'}: "
+            "low:high:step, numbers with commas, or one number for all sets. When empty, every "
+            "parameter goes over the range that the document states."
+        ),
+    )
+    random: int = Field(
+        0,
+        description="How many sets to draw instead of running the whole grid; all of them when 0.",
+    )
+    seed: int = Field(0, description="Of the drawing: the same seed draws the same sets.")
+    sort: str = Field(
+        "sharpe",
+        description="Figure by which the best sets are shown, such as sharpe or total_return.",
+    )
+    top: int = Field(10, description="How many of the best sets are shown.")
 
 
 class ReportOptions(Config):

@@ -9,11 +9,16 @@ from contextlib import contextmanager
 from logging import Logger
 from pathlib import Path
 
-from dagster import Failure
+from dagster import AssetExecutionContext, Failure
 
 from foundation.errors import QuarterdeckError
 from foundation.kernel_cache import kernel_hash, use_kernel_cache
 from foundation.progress import Progress
+
+STRATEGY_TAG = "quarterdeck/strategy"
+VERSION_TAG = "quarterdeck/version"
+RUN_ID_TAG = "quarterdeck/run_id"
+N_HASH_DIGITS_SHOWN = 12
 
 
 @contextmanager
@@ -48,3 +53,15 @@ def progress_lines(log: Logger, unit: str) -> Progress:
         log.info(f"{amount}: {label}" if label else amount)
 
     return report
+
+
+def tag_strategy(context: AssetExecutionContext, name: str, version: str) -> None:
+    """Tag the run with the strategy and its version, and say so in the log."""
+    short = version[:N_HASH_DIGITS_SHOWN]
+    context.instance.add_run_tags(context.run.run_id, {STRATEGY_TAG: name, VERSION_TAG: short})
+    context.log.info(f"strategy {name}, version {short}")
+
+
+def tag_run(context: AssetExecutionContext, run_id: str) -> None:
+    """Tag the run with the id of its result."""
+    context.instance.add_run_tags(context.run.run_id, {RUN_ID_TAG: run_id})

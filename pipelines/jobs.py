@@ -2,7 +2,7 @@
 
 from dagster import AssetSelection, RunConfig, define_asset_job
 
-from assets.options import BacktestOptions, BarsOptions, ReportOptions
+from assets.options import BacktestOptions, BarsOptions, ReportOptions, SweepOptions
 
 BACKTEST_DESCRIPTION = """\
 Run a strategy over stored bars and write its report.
@@ -22,6 +22,17 @@ backtest_job = define_asset_job(
     description=BACKTEST_DESCRIPTION,
 )
 
+sweep_job = define_asset_job(
+    "sweep",
+    selection=AssetSelection.assets("sweep"),
+    config=RunConfig(ops={"run_sweep": SweepOptions()}),
+    description=(
+        "Run many parameter sets of a strategy over the same bars. Choose **Open launchpad** in the "
+        "menu beside **Materialize**; the options are filled in with an example. The best sets are in "
+        "the metadata of the asset, all of them in `sweep.parquet` in its folder."
+    ),
+)
+
 load_bars_job = define_asset_job(
     "load_bars",
     selection=AssetSelection.assets("bars"),
@@ -31,4 +42,4 @@ load_bars_job = define_asset_job(
     ),
 )
 
-JOBS = [backtest_job, load_bars_job]
+JOBS = [backtest_job, sweep_job, load_bars_job]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from dagster import DagsterInstance, ExecuteInProcessResult
 
-from assets.backtest import find_document
 from assets.equity_picture import draw_equity
+from assets.inputs import find_document
 from foundation.database import make_engine
 from foundation.errors import DataError, SpecError
 from foundation.home import CHECKOUT

@@ -31,6 +31,7 @@ def test_these_are_all_assets_and_checks():
         "bars": [],
         "backtest": ["bars"],
         "report": ["backtest"],
+        "sweep": ["bars"],
     }  # fmt: skip
     assert {f"{key.asset_key.to_user_string()}: {key.name}" for key in graph.asset_check_keys} == {
         "bars: row_count",
@@ -41,7 +42,11 @@ def test_these_are_all_assets_and_checks():
 
 def test_these_are_all_jobs_an_admin_sees():
     names = {job.name for job in definitions.resolve_all_job_defs()}
-    assert {name for name in names if not name.startswith("__")} == {"backtest", "load_bars"}
+    assert {name for name in names if not name.startswith("__")} == {
+        "backtest",
+        "load_bars",
+        "sweep",
+    }
 
 
 def test_the_workspace_names_the_module_of_the_definitions():
@@ -61,7 +66,12 @@ def test_the_backtests_launchpad_is_filled_in_with_options_that_are_valid():
 
 @pytest.mark.parametrize(
     ("name", "step"),
-    [("backtest", "run_backtest"), ("backtest", "write_report"), ("load_bars", "bars")],
+    [
+        ("backtest", "run_backtest"),
+        ("backtest", "write_report"),
+        ("sweep", "run_sweep"),
+        ("load_bars", "bars"),
+    ],
 )
 def test_each_option_says_what_it_means(name, step):
     for option, field in _options_of(definitions.resolve_job_def(name), step).items():
