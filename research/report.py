@@ -20,7 +20,7 @@ import polars as pl
 from markupsafe import Markup
 
 from foundation.files import write_bytes, write_text
-from foundation.progress import Progress
+from foundation.progress import Progress, silent
 from research import charts, look
 from research.look import Theme
 from research.report_content import ReportContent, read_content
@@ -68,7 +68,7 @@ def write_report(
     result_dir: Path,
     *,
     formats: Iterable[str] = FORMATS,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> list[Path]:
     """Write the report of a result beside its files.
 
@@ -78,8 +78,8 @@ def write_report(
         A directory written by a backtest.
     formats : iterable of str
         Any of ``html``, ``pdf``, ``xlsx``, ``csv``.
-    progress : Progress or None
-        Told after each format.
+    progress : Progress
+        Told before each format and at the end.
 
     Returns
     -------
@@ -101,9 +101,9 @@ def write_report(
     content = read_content(result)
     written: list[Path] = []
     for i_format, name in enumerate(wanted):
+        progress(i_format, len(wanted), f"report {name}")
         written.extend(_write_format(name, result, content))
-        if progress is not None:
-            progress(i_format + 1, len(wanted), f"report {name}")
+    progress(len(wanted), len(wanted), "report")
     return written
 
 

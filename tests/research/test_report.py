@@ -13,10 +13,10 @@ import pytest
 
 from foundation.errors import DataError
 from research import look
-from research.report import write_report
+from research.report import overlays_of, write_report
 from research.report_content import read_content
 from research.results import open_result
-from research.summary import Summary, encode_summary, read_summary
+from research.summary import NOTE_SAME_CLOSE, Summary, encode_summary, read_summary
 from tests.research.made_result import make_result
 
 
@@ -152,6 +152,26 @@ def test_what_limits_the_figures_is_said(copied, changes, expected):
     assert expected in notes_of(copied)
 
 
+def test_a_fact_that_the_report_words_itself_is_not_said_twice(copied):
+    change_summary(copied, fill="same_close", notes=[NOTE_SAME_CLOSE, "another"])
+    texts = [note.text for note in read_content(open_result(copied)).notes]
+    assert len([text for text in texts if "for comparison only" in text]) == 1
+    assert "another" in texts
+
+
+def test_only_what_has_the_unit_and_the_size_of_the_price_is_drawn_over_it():
+    prices = pl.DataFrame(
+        {
+            "close": [50.0] * 9,
+            "indicator: average": [48.0] * 9,
+            "indicator: range": [1.5] * 9,
+            "indicator: rsi": [55.0] * 9,
+        }
+    )
+    assert overlays_of(prices, ["average", "range"]) == ["indicator: average"]
+    assert overlays_of(prices, None) == ["indicator: average", "indicator: rsi"]
+
+
 def test_trades_whose_sign_differs_by_path_are_counted_and_marked(copied):
     trades = open_result(copied).trades()
     n_differing = int(trades["sign_differs"].sum())
@@ -211,7 +231,7 @@ def test_an_unknown_format_is_named(copied):
 def test_progress_counts_the_formats(copied):
     told: list[tuple[int, int, str]] = []
     write_report(copied, formats=["html", "csv"], progress=lambda *step: told.append(step))
-    assert [(done, total) for done, total, _ in told] == [(1, 2), (2, 2)]
+    assert [(done, total) for done, total, _ in told] == [(0, 2), (1, 2), (2, 2)]
 
 
 def test_summary_needs_only_a_name_to_be_laid_out(copied):
