@@ -305,8 +305,9 @@ _STATISTICS = (
         "zscore", "none",
         ops.OP_ZSCORE, lambda p: moments_size(p[0]), lambda p: int(p[0]) - 1,
         "pandas-ta zscore(talib=False)",
-        "Of the sample (ddof 1), unlike stdev; NaN where the deviation is 0. The difference is that "
-        "of pandas' rolling variance; from the exact value it is below 1e-12.",
+        "Of the sample (ddof 1), unlike stdev; NaN where the deviation is 0. The oracle starts anew "
+        "every 50 bars, because pandas' rolling variance drifts; from the exact value zscore is "
+        "below 1e-12.",
     ),
     _kernel(
         "slope", "Slope of the regression line", (_length(14, 2),), "series", "slope", "input",

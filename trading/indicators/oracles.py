@@ -112,8 +112,15 @@ def _vwap(c: Columns, p: Sequence[float]) -> tuple[Column, ...]:
 
 
 def _zscore(c: Columns, p: Sequence[float]) -> tuple[Column, ...]:
-    value = pandas_ta.zscore(pd.Series(c["series"]), int(p[0]), talib=False)
-    return (value.to_numpy(np.float64),)
+    """Start pandas-ta anew every 50 bars, because pandas' rolling variance drifts."""
+    x, length = c["series"], int(p[0])
+    value = np.full(x.shape, np.nan)
+    for start in range(0, len(x), 50):
+        first = max(start - length + 1, 0)
+        part = pandas_ta.zscore(pd.Series(x[first : start + 50]), length, talib=False)
+        if part is not None:
+            value[start : start + 50] = part.to_numpy(np.float64)[start - first :]
+    return (value,)
 
 
 ORACLES: dict[str, Oracle] = {

@@ -81,50 +81,51 @@ def place_nb(highest, lowest, x):
     spread = highest - lowest
     if spread <= NOISE * (abs(highest) + abs(lowest)):
         return 0.0
-    return (x - lowest) / (spread / 100.0)
+    return 100.0 * ((x - lowest) / spread)
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def stoch_step_nb(
-    state, k_state, d_state, registers, length, k_smoothing, d_smoothing, high, low, close
-):
-    """Return the slow stochastic's k and d, 0 to 100."""
+def fast_stoch_step_nb(state, registers, length, high, low, close):
+    """Return the close's place in the range of the last bars, unsmoothed."""
     if high != high or low != low or close != close:
-        return registers, nan, nan
-    extremes, k_window, d_window = registers
-    extremes, highest, lowest = window_range_nb(state, extremes, length, high, low)
-    k = nan
-    d = nan
-    if highest == highest:
-        raw = place_nb(highest, lowest, close)
-        k_window, k_total = window_sum_nb(k_state, k_window, k_smoothing, raw)
-        if k_total == k_total:
-            k = k_total / k_smoothing
-            d_window, d_total = window_sum_nb(d_state, d_window, d_smoothing, k)
-            d = d_total / d_smoothing
-            if d != d:
-                k = nan
-    return (extremes, k_window, d_window), k, d
+        return registers, nan
+    registers, highest, lowest = window_range_nb(state, registers, length, high, low)
+    return registers, (place_nb(highest, lowest, close) if highest == highest else nan)
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def smooth_step_nb(state, registers, length, x):
+    """Return the simple average of the last values."""
+    if x != x:
+        return registers, nan
+    registers, total = window_sum_nb(state, registers, length, x)
+    return registers, total / length
 
 
 @njit(cache=True, nogil=True)
 def run_stoch_nb(state, length, k_smoothing, d_smoothing, high, low, close, k, d, start, stop):
-    """Loop over `stoch_step_nb`.
+    """Loop over the slow stochastic's three steps, one after the other.
 
-    State: the range window, then the windows of the two smoothings.
+    Three loops take half the time of one, whose registers would not fit the
+    processor's. `k` holds the unsmoothed values on the way. State: the range
+    window, then the windows of the two smoothings.
     """
-    k_state = state[4 + 2 * length :]
-    d_state = k_state[4 + k_smoothing :]
-    registers = load_range_nb(state), load_sum_nb(k_state), load_sum_nb(d_state)
+    extremes = load_range_nb(state)
     for i in range(start, stop):
-        registers, k[i], d[i] = stoch_step_nb(
-            state, k_state, d_state, registers, length, k_smoothing, d_smoothing,
-            high[i], low[i], close[i],
-        )  # fmt: skip
-    extremes, k_window, d_window = registers
+        extremes, k[i] = fast_stoch_step_nb(state, extremes, length, high[i], low[i], close[i])
     store_range_nb(state, extremes)
-    store_sum_nb(k_state, k_window)
-    store_sum_nb(d_state, d_window)
+    k_state = state[4 + 2 * length :]
+    window = load_sum_nb(k_state)
+    for i in range(start, stop):
+        window, k[i] = smooth_step_nb(k_state, window, k_smoothing, k[i])
+    store_sum_nb(k_state, window)
+    d_state = k_state[4 + k_smoothing :]
+    window = load_sum_nb(d_state)
+    for i in range(start, stop):
+        window, d[i] = smooth_step_nb(d_state, window, d_smoothing, k[i])
+        if d[i] != d[i]:
+            k[i] = nan
+    store_sum_nb(d_state, window)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -230,14 +231,14 @@ def willr_step_nb(state, registers, length, high, low, close):
     spread = highest - lowest
     if spread <= NOISE * (abs(highest) + abs(lowest)):
         return registers, 0.0
-    return registers, (highest - close) / (spread / -100.0)
+    return registers, -100.0 * ((highest - close) / spread)
 
 
 @njit(cache=True, nogil=True, inline="always")
 def run_stochrsi_nb(state, params, x, k, d, start, stop):
     """Loop over RSI and the stochastic of it; k holds RSI on the way.
 
-    State: RSI's registers, then those of `stoch_step_nb`.
+    State: RSI's registers, then that of `run_stoch_nb`.
     """
     length = int(params[0])
     rsi = load_rsi_nb(state)

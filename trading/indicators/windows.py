@@ -64,11 +64,9 @@ def store_average_nb(window, registers):
 def ema_nb(registers, length, x):
     """Return the exponential average, seeded by the mean of the first values."""
     count, average = registers
-    if length == 1:
-        # Without smoothing the value is x itself, to the last bit.
-        return (1, x), x
     if count >= length:
-        average += (x - average) * (2.0 / (length + 1.0))
+        # In this form a flat series, or a length of 1, gives x to the last bit.
+        average = x + (average - x) * ((length - 1.0) / (length + 1.0))
         return (count, average), average
     count += 1
     average += x
@@ -82,10 +80,8 @@ def ema_nb(registers, length, x):
 def wilder_nb(registers, length, x):
     """Return Wilder's average, seeded by the mean of the first values."""
     count, average = registers
-    if length == 1:
-        return (1, x), x
     if count >= length:
-        average += (x - average) * (1.0 / length)
+        average = x + (average - x) * ((length - 1.0) / length)
         return (count, average), average
     count += 1
     average += x
