@@ -154,7 +154,7 @@ def _run_frame(
 
 def _run_external(frame: Frame, i_external: int, matrix: NDArray[np.float64]) -> None:
     """Compute a long-tail indicator bar by bar over its last bars, as live does."""
-    from trading.indicators.tail import compute_tail
+    from trading.indicators.tail import compute_tail, input_names
 
     external = frame.externals[i_external]
     spec = external.spec
@@ -166,7 +166,7 @@ def _run_external(frame: Frame, i_external: int, matrix: NDArray[np.float64]) ->
     for i in range(width - 1, matrix.shape[1]):
         window = {
             name: matrix[row, i + 1 - width : i + 1]
-            for name, row in zip(spec.inputs, external.input_rows, strict=True)
+            for name, row in zip(input_names(spec), external.input_rows, strict=True)
         }
         out[:, i] = compute_tail(spec, external.params, window)
 

@@ -36,10 +36,19 @@ def usage_of(function: Function) -> str:
     return f"{function.name}({', '.join(parts)})"
 
 
-def find_indicator(name: str) -> IndicatorSpec | None:
-    """Return the catalogue's entry; imported late, so that documents hash without indicators."""
-    from trading.indicators.catalogue import find
+def find_indicator(name: str, path: str = "", column: int | None = None) -> IndicatorSpec | None:
+    """Return the catalogue's entry; imported late, so that documents hash without indicators.
 
+    Raises
+    ------
+    SpecError
+        If the name is known and refused, such as one that looks ahead.
+    """
+    from trading.indicators.catalogue import find, refusal
+
+    reason = refusal(name)
+    if reason:
+        raise SpecError(f"`{name}` is refused", path=path, column=column, hint=reason)
     return find(name)
 
 
@@ -87,6 +96,16 @@ def pick_output(operand: Node, node: Output, path: str) -> Node:
     assert spec is not None, "a resolved indicator is in the catalogue"
     outputs = spec.outputs
     if node.output not in outputs:
+        from trading.indicators.catalogue import refusal
+
+        reason = refusal(operand.name, node.output)
+        if reason:
+            raise SpecError(
+                f"`{operand.name}.{node.output}` is refused",
+                path=path,
+                column=node.column + 1,
+                hint=reason,
+            )
         guess = closest(node.output, outputs)
         raise SpecError(
             f"`{operand.name}` has no output `{node.output}`",

@@ -206,7 +206,9 @@ class Resolver:
 
     def _unknown(self, node: Name | Call, place: _Place) -> SpecError:
         name = node.name
-        if isinstance(node, Name) and (name in FUNCTIONS or find_indicator(name) is not None):
+        if isinstance(node, Name) and (
+            name in FUNCTIONS or find_indicator(name, place.path, node.column) is not None
+        ):
             return SpecError(
                 f"`{name}` is a function",
                 path=place.path,
@@ -231,13 +233,13 @@ class Resolver:
         )
 
     def _closest(self, name: str, *, bare: bool) -> str | None:
-        from trading.indicators.catalogue import INDICATORS
+        from trading.indicators.catalogue import INDICATORS, suggest
 
         names: list[str] = []
         if bare:
             names += [*self.scope.definitions, *BAR_FIELDS, *POSITION_FACTS, *TIME_FACTS, *KEYWORDS]
         names += [*FUNCTIONS, *INDICATORS]
-        return closest(name, names)
+        return closest(name, names) or suggest(name)
 
     # Trees.
 
@@ -380,7 +382,7 @@ class Resolver:
         function = FUNCTIONS.get(node.name)
         if function is not None:
             return self._function(node, function, place)
-        spec = find_indicator(node.name)
+        spec = find_indicator(node.name, place.path, node.column)
         if spec is None:
             raise self._unknown(node, place)
         return self._indicator(node, spec, place)

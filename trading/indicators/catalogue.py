@@ -44,9 +44,18 @@ def all_names() -> list[str]:
 
 
 def suggest(name: str) -> str | None:
-    """Return the known name that is most like an unknown one, if one is."""
-    close = difflib.get_close_matches(name, all_names(), n=1, cutoff=0.6)
-    return close[0] if close else None
+    """Return the known name that is most like an unknown one, if one is.
+
+    Of names that are equally near a kernel's is meant: `rsl` is `rsi`, not `rsx`.
+    """
+    near = difflib.get_close_matches(name, all_names(), n=5, cutoff=0.6)
+    if not near:
+        return None
+
+    def likeness(x: str) -> tuple[float, bool]:
+        return difflib.SequenceMatcher(None, x, name).ratio(), x in INDICATORS
+
+    return max(near, key=likeness)
 
 
 __all__ = [

@@ -383,3 +383,33 @@ def test_the_resolver_gives_a_tree_or_a_spec_error_for_any_expression(text, defi
     else:
         assert not any(type(x).__name__ == "Output" for x in unique_nodes(node))
     assert "\n" not in message
+
+
+# Indicators that can't be had.
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [("zigzag(high) > 1", 1), ("close > tos_stdevall(close)", 9), ("close > zigzag", 9)],
+)
+def test_an_indicator_that_looks_ahead_is_refused_by_name(text, column):
+    error = refusal(text)
+    assert "is refused" in error.message
+    assert "it looks ahead" in error.hint
+    assert error.column == column
+
+
+def test_an_output_that_looks_ahead_is_refused_by_name():
+    error = refusal("close > ichimoku(9, 26, 52).lagging_span")
+    assert error.message == "`ichimoku.lagging_span` is refused"
+    assert "it looks ahead" in error.hint
+    assert "close > close[25]" in error.hint
+
+
+def test_a_misspelled_member_of_the_long_tail_is_guessed():
+    assert refusal("kamma(close, 10) > 1").hint == "did you mean `kama`?"
+
+
+def test_an_indicator_of_two_series_takes_both():
+    node = given("correl(close, volume, 20)")
+    assert node.inputs == (CLOSE, Name("volume"))
