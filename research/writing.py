@@ -164,7 +164,7 @@ def _working_orders(s: SleeveResult) -> NDArray[np.void]:
             rows[name] = orders[name][working]
     rows["bracket"] = working // per_bracket
     rows["slot"] = working % per_bracket
-    rows["ended_ts"] = s.feed.close_ts[-1]
+    rows["ended_ts"] = s.loaded.bars.close_ts[-1]
     rows["reason"] = END_OF_DATA
     return rows
 

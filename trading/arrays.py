@@ -20,10 +20,13 @@ class Feed(NamedTuple):
     matrix : float64 array, shape (n_rows, n_bars)
         Rows open, high, low, close, volume, then bid and ask where known, then
         indicator values.
+    bars : BAR array, shape (n_bars,)
+        What the policy looks at of each bar, side by side: the bars it looks at
+        are far apart, and one record is one or two lines of the processor's cache.
     flags : int8 array, shape (n_flag_rows, n_bars)
         Conditions in three-valued logic; row 0 is always false.
-    ts, close_ts, session, bar_flags, session_stop : int64 arrays, shape (n_bars,)
-        As in `Bars`; session_stop is the index after the session's last bar.
+    session_stop : int64 array, shape (n_bars,)
+        Index after the last bar of each bar's session.
     scan_low, scan_high : float64 arrays, shape (n_bars,)
         Lowest and highest price at which anything can trade in the bar.
     actions : ACTION array
@@ -33,11 +36,8 @@ class Feed(NamedTuple):
     """
 
     matrix: NDArray[np.float64]
+    bars: NDArray[np.void]
     flags: NDArray[np.int8]
-    ts: NDArray[np.int64]
-    close_ts: NDArray[np.int64]
-    session: NDArray[np.int64]
-    bar_flags: NDArray[np.int64]
     session_stop: NDArray[np.int64]
     scan_low: NDArray[np.float64]
     scan_high: NDArray[np.float64]

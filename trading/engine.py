@@ -46,10 +46,13 @@ from trading.fills import (
 )
 from trading.formulas import has_formula_nb
 from trading.orders import EXPIRE, end_order_nb
-from trading.portfolio import NO_SESSION, mark_nb, roll_session_nb
+from trading.portfolio import NO_SESSION, deepen_nb, mark_nb, roll_session_nb
 
 SESSION_LAST_BIT = 2
 NEVER = 1 << 62
+# Bars that are passed over at once.
+BLOCK = np.uintp(32)
+ONE = np.uintp(1)
 
 
 @inlined_kernel
@@ -100,6 +103,33 @@ def expire_by_bars_nb(plan, state, journal, now):
         if header.i_bar - order.created_bar >= policy.cancel_after_bars:
             end_order_nb(policy, state, journal, i_order, EXPIRE, CANCEL_AFTER_BARS, now)
             free_bracket_if_done_nb(policy, state, journal, i_order // per_bracket, now)
+
+
+@kernel
+def pack_bars_nb(bars, prices, buy_row, sell_row, ts, close_ts, session, bar_flags):
+    """Lay the bars out as records.
+
+    Parameters
+    ----------
+    bars : BAR array, shape (n_bars,)
+        Receives them.
+    prices : float64 array, shape (n_rows, n_bars)
+        Open, high, low, close, volume, then bid and ask where known.
+    buy_row, sell_row : int
+        Rows of the opens that buys and sells trade on.
+    ts, close_ts, session, bar_flags : int64 arrays, shape (n_bars,)
+    """
+    for i in range(ts.shape[0]):
+        bar = bars[i]
+        bar.ts = ts[i]
+        bar.close_ts = close_ts[i]
+        bar.session = session[i]
+        bar.flags = bar_flags[i]
+        bar.close = prices[3, i]
+        bar.volume = prices[4, i]
+        for k in range(4):
+            bar.buy[k] = prices[buy_row + k, i]
+            bar.sell[k] = prices[sell_row + k, i]
 
 
 @inner_kernel
@@ -325,71 +355,108 @@ def note_idle_nb(plan, header, flags, reasons, start, stop):
 
 
 @inlined_kernel
-def pass_flat_nb(header, first, second, second_row, low, high, equities, i, end):
-    """Pass over bars while nothing is held; return the first bar to look at."""
-    wake_low = header.wake_low
-    wake_high = header.wake_high
-    j = i
-    if wake_low == -np.inf and wake_high == np.inf:
-        if second_row == 0:
-            while j < end and first[j] != TRUE:
-                j += 1
-        else:
-            while j < end and first[j] != TRUE and second[j] != TRUE:
-                j += 1
-    else:
-        while j < end:
-            if low[j] <= wake_low or high[j] >= wake_high:
-                break
-            if first[j] == TRUE or second[j] == TRUE:
-                break
-            j += 1
-    if equities.shape[0] > 0:
-        for k in range(i, j):
-            equities[k] = header.cash
+def find_true_nb(flags, start, stop):
+    """Find the first true condition from start on, `stop` if there is none.
+
+    Blocks are looked through without leaving them early, which the compiler
+    turns into vector instructions; so in the next functions.
+    """
+    j = start
+    while j < stop:
+        end = min(j + BLOCK, stop)
+        hit = np.int8(0)
+        for k in range(j, end):
+            hit |= flags[k]
+        if hit & TRUE:
+            break
+        j = end
+    while j < stop and flags[j] != TRUE:
+        j += ONE
     return j
 
 
 @inlined_kernel
-def pass_held_nb(policy, header, matrix, first, second, low, high, equities, i, end):
-    """Pass over bars while a position is held and marked; return the first to look at."""
+def find_reached_nb(low, high, wake_low, wake_high, start, stop):
+    """Find the first bar from start on that reaches a price, `stop` if none does."""
+    j = start
+    while j < stop:
+        end = min(j + BLOCK, stop)
+        hit = False
+        for k in range(j, end):
+            hit |= (low[k] <= wake_low) | (high[k] >= wake_high)
+        if hit:
+            break
+        j = end
+    while j < stop and low[j] > wake_low and high[j] < wake_high:
+        j += ONE
+    return j
+
+
+@inlined_kernel
+def find_wake_nb(header, first, second, second_row, low, high, i, end):
+    """Find the first bar from i on that the sleeve must look at, `end` if none.
+
+    Indexes are unsigned, so that no array access looks for a negative one.
+    """
+    start = np.uintp(i)
+    stop = np.uintp(end)
+    if header.wake_low != -np.inf or header.wake_high != np.inf:
+        stop = find_reached_nb(low, high, header.wake_low, header.wake_high, start, stop)
+    stop = find_true_nb(first, start, stop)
+    if second_row != 0:
+        stop = find_true_nb(second, start, stop)
+    return np.int64(stop)
+
+
+@inlined_kernel
+def pass_flat_nb(header, equities, i, j):
+    """Mark bars i to j while nothing is held."""
+    if equities.shape[0] > 0:
+        for k in range(i, j):
+            equities[k] = header.cash
+
+
+@inlined_kernel
+def pass_held_nb(policy, header, matrix, equities, i, j):
+    """Mark bars i to j while a position is held."""
     row = policy.sell_row if header.lots > 0 else policy.buy_row
     close = matrix[3]
     bar_high = matrix[row + 1]
     bar_low = matrix[row + 2]
-    wake_low = header.wake_low
-    wake_high = header.wake_high
     cash = header.cash
     unit = header.lots * policy.lot * policy.multiplier
     peak = header.peak_equity
     deepest = header.max_drawdown
     trade_high = header.trade_high
     trade_low = header.trade_low
-    keeps = equities.shape[0] > 0
-    j = i
-    while j < end:
-        if low[j] <= wake_low or high[j] >= wake_high:
-            break
-        if first[j] == TRUE or second[j] == TRUE:
-            break
-        equity = cash + unit * close[j]
-        if equity > peak:
-            peak = equity
-        else:
-            drawdown = (peak - equity) / peak
-            if drawdown > deepest:
-                deepest = drawdown
-        trade_high = max(trade_high, bar_high[j])
-        trade_low = min(trade_low, bar_low[j])
-        if keeps:
-            equities[j] = equity
-        j += 1
+    start = np.uintp(i)
+    stop = np.uintp(j)
+    while start < stop:
+        end = min(start + BLOCK, stop)
+        moved = False
+        beyond = deepest * peak
+        for k in range(start, end):
+            equity = cash + unit * close[k]
+            moved |= (equity > peak) | (peak - equity > beyond)
+        if moved:
+            for k in range(start, end):
+                peak, deepest = deepen_nb(peak, deepest, cash + unit * close[k])
+        moved = False
+        for k in range(start, end):
+            moved |= (bar_high[k] > trade_high) | (bar_low[k] < trade_low)
+        if moved:
+            for k in range(start, end):
+                trade_high = max(trade_high, bar_high[k])
+                trade_low = min(trade_low, bar_low[k])
+        start = end
+    if equities.shape[0] > 0:
+        for k in range(i, j):
+            equities[k] = cash + unit * close[k]
     header.peak_equity = peak
     header.max_drawdown = deepest
     header.trade_high = trade_high
     header.trade_low = trade_low
     header.bars_in_position += j - i
-    return j
 
 
 @inlined_kernel
@@ -402,42 +469,46 @@ def close_session_nb(header, session_equity, session_date):
 
 
 @inlined_kernel
-def pass_over_nb(plan, state, journal, feed, record, i, stop):
+def pass_over_nb(plan, state, journal, feed, record, i, stop, session_stop):
     """Pass over bars on which the sleeve neither trades nor decides anything.
+
+    Parameters
+    ----------
+    session_stop : int
+        Index after the last bar of the session that bar i - 1 belongs to.
 
     Returns
     -------
-    int
-        The first bar to be processed, or `stop`.
+    (int, int)
+        The first bar to be processed, or `stop`; and the new session_stop.
     """
     policy = plan.policy
     header = state.header
     a, b, all_rows = watched_rows_nb(plan, header)
     if not all_rows:
-        return i
+        return i, session_stop
     first = feed.flags[a]
     second = feed.flags[b]
     while i < stop:
-        if feed.session[i] != header.session:
-            if header.wake_session == 1:
-                return i
-            close_session_nb(header, record.session_equity, record.session_date)
-            roll_session_nb(policy, header, journal, feed.session[i], feed.ts[i])
-        end = min(feed.session_stop[i], stop)
+        if i >= session_stop:
+            session_stop = feed.session_stop[i]
+            bar = feed.bars[i]
+            if bar.session != header.session:
+                if header.wake_session == 1:
+                    return i, session_stop
+                close_session_nb(header, record.session_equity, record.session_date)
+                roll_session_nb(policy, header, journal, bar.session, bar.ts)
+        end = min(session_stop, stop)
         if header.wake_session == 1:
             end -= 1
         end = min(end, i + max(header.wake_bar - header.i_bar, 0))
         if end <= i:
-            return i
+            return i, session_stop
+        j = find_wake_nb(header, first, second, b, feed.scan_low, feed.scan_high, i, end)
         if header.lots == 0:
-            j = pass_flat_nb(
-                header, first, second, b, feed.scan_low, feed.scan_high, record.equity, i, end
-            )
+            pass_flat_nb(header, record.equity, i, j)
         else:
-            j = pass_held_nb(
-                policy, header, feed.matrix, first, second, feed.scan_low, feed.scan_high,
-                record.equity, i, end,
-            )  # fmt: skip
+            pass_held_nb(policy, header, feed.matrix, record.equity, i, j)
         if j > i:
             mark_nb(policy, header, feed.matrix[3, j - 1])
             if record.equity.shape[0] > 0:
@@ -449,8 +520,8 @@ def pass_over_nb(plan, state, journal, feed, record, i, stop):
         header.i_bar += j - i
         i = j
         if j < end:
-            return j
-    return i
+            return j, session_stop
+    return i, session_stop
 
 
 @inlined_kernel
@@ -486,12 +557,12 @@ def has_room_nb(journal, logs, cursor):
 
 
 @kernel
-def run_nb(plans, states, journals, scratches, bars, feed, logs, record, start, stop, every_bar):
+def run_nb(plans, states, journals, scratches, feed, logs, record, start, stop, every_bar):
     """Run a sleeve over the bars start to stop.
 
     Parameters
     ----------
-    plans, states, journals, scratches, bars : arrays of one record each
+    plans, states, journals, scratches : arrays of one record each
     every_bar : bool
         Process each bar even where nothing can happen; the result is the same.
 
@@ -505,9 +576,8 @@ def run_nb(plans, states, journals, scratches, bars, feed, logs, record, start, 
     state = states[0]
     journal = journals[0]
     scratch = scratches[0]
-    bar = bars[0]
-    policy = plan.policy
     header = state.header
+    session_stop = 0
     keeps = record.equity.shape[0] > 0
     i = start
     while i < stop:
@@ -516,15 +586,14 @@ def run_nb(plans, states, journals, scratches, bars, feed, logs, record, start, 
                 return i
             keep_journal_nb(journal, logs, logs.cursor)
         if not every_bar:
-            i = pass_over_nb(plan, state, journal, feed, record, i, stop)
+            i, session_stop = pass_over_nb(
+                plan, state, journal, feed, record, i, stop, session_stop
+            )
             if i >= stop:
                 break
-        if feed.session[i] != header.session:
+        bar = feed.bars[i]
+        if bar.session != header.session:
             close_session_nb(header, record.session_equity, record.session_date)
-        load_bar_nb(
-            policy, bar, feed.matrix, i,
-            feed.ts[i], feed.close_ts[i], feed.session[i], feed.bar_flags[i],
-        )  # fmt: skip
         first = 0
         last = 0
         if feed.finer_start.shape[0] > 0:
@@ -545,7 +614,7 @@ def run_nb(plans, states, journals, scratches, bars, feed, logs, record, start, 
 
 
 @kernel
-def finish_nb(plans, states, journals, bars, feed, record, last):
+def finish_nb(plans, states, journals, feed, record, last):
     """End a run: close at the end where asked, and count the last session.
 
     Parameters
@@ -559,11 +628,7 @@ def finish_nb(plans, states, journals, bars, feed, record, last):
     header = state.header
     if policy.close_at_end == 1 and header.lots != 0:
         header.i_bar -= 1
-        bar = bars[0]
-        load_bar_nb(
-            policy, bar, feed.matrix, last,
-            feed.ts[last], feed.close_ts[last], feed.session[last], feed.bar_flags[last],
-        )  # fmt: skip
+        bar = feed.bars[last]
         leave_at_close_nb(plan, state, journals[0], bar, END_OF_DATA)
         mark_nb(policy, header, bar.close)
         if record.equity.shape[0] > 0:

@@ -13,6 +13,8 @@ from foundation.errors import DataError
 from trading import columns as c
 from trading.arrays import Feed
 from trading.bars import ACTION, Bars
+from trading.dtypes import BAR
+from trading.engine import pack_bars_nb
 from trading.linker import Frame, Linker
 
 # Below this much work threads cost more than they bring.
@@ -213,13 +215,22 @@ def _feed(
     finer_ts: NDArray[np.int64],
     finer_start: NDArray[np.int64],
 ) -> Feed:
-    return Feed(
+    packed = np.zeros(bars.n_bars, BAR)
+    buy_row, sell_row = (0, 0) if bars.bid is None else (9, 5)
+    pack_bars_nb(
+        packed,
         matrix,
-        flags,
+        buy_row,
+        sell_row,
         _own(bars.ts, np.int64),
         _own(bars.close_ts, np.int64),
         _own(bars.session, np.int64),
         _own(bars.flags, np.int64),
+    )
+    return Feed(
+        matrix,
+        packed,
+        flags,
         session_stops(bars.session),
         _own(low, np.float64),
         _own(high, np.float64),

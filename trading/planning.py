@@ -63,6 +63,18 @@ SIZE_METHODS = {
     SizeMethod.VOLATILITY_TARGET: d.BY_VOLATILITY,
 }
 CONDITIONS = ("enter_long", "exit_long", "enter_short", "exit_short")
+# Fields of `Prices` in the order of their formulas.
+PRICE_FIELDS = (
+    "entry_long",
+    "entry_short",
+    "limit_long",
+    "limit_short",
+    "ladder_step",
+    "stop_loss",
+    "trailing_stop",
+    "break_even_at",
+    "break_even_offset",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,27 +295,20 @@ def link_strategy(
     """
     values = bound.values
     writer = _FormulaWriter(linker, values)
-    rows = np.full(4, -1, np.int64)
-    condition_rows: dict[str, int] = {}
+    rows = link_conditions(linker, strategy, values)
     for k, name in enumerate(CONDITIONS):
         condition: Condition | None = getattr(strategy, name)
-        if condition is None:
+        if condition is None or rows[k] >= 0:
             writer.formula(None)
             continue
-        stages = getattr(strategy, f"setup_{name[6:]}") if name.startswith("enter") else ()
-        armed = _link_setup(linker, stages, values) if stages else None
-        if linker.uses_position(condition.node):
-            writer.formula(condition.node)
-            if armed is not None:
-                writer.code.extend([(f.FLAG, armed.row), (f.AND, 0)])
-                writer.starts[-1] = len(writer.code)
-            continue
-        flag = linker.condition(condition.node, values)
+        writer.formula(condition.node)
+        armed = _link_setup(linker, strategy, name, values)
         if armed is not None:
-            flag = linker.both(flag, armed)
-        rows[k] = flag.row
-        condition_rows[name] = flag.row
-        writer.formula(None)
+            writer.code.extend([(f.FLAG, armed.row), (f.AND, 0)])
+            writer.starts[-1] = len(writer.code)
+    condition_rows = {
+        name: int(row) for name, row in zip(CONDITIONS, rows, strict=True) if row >= 0
+    }
     _write_prices(writer, linker, strategy, bound, periods_per_year)
     terms, indicators = _explain(linker, strategy, values) if explain else ((), ())
     plan = _plan_record(policy, bound.policy, writer, rows)
@@ -352,18 +357,8 @@ def _write_prices(
 ) -> None:
     """Append the price and distance formulas in the order of `dtypes`."""
     prices = strategy.prices
-    for node in (
-        prices.entry_long,
-        prices.entry_short,
-        prices.limit_long,
-        prices.limit_short,
-        prices.ladder_step,
-        prices.stop_loss,
-        prices.trailing_stop,
-        prices.break_even_at,
-        prices.break_even_offset,
-    ):
-        writer.formula(node)
+    for name in PRICE_FIELDS:
+        writer.formula(getattr(prices, name))
     if bound.policy.size_method is SizeMethod.VOLATILITY_TARGET:
         row = _volatility_row(linker, bound.policy.volatility_length)
         scale = writer.literal(float(np.sqrt(periods_per_year)))
@@ -391,9 +386,48 @@ def _volatility_row(linker: Linker, length: int) -> int:
     return value.row
 
 
-def _link_setup(linker: Linker, stages: tuple[Stage, ...], values: Mapping[str, float]) -> Flag:
+def link_conditions(
+    linker: Linker, strategy: ResolvedStrategy, values: Mapping[str, float]
+) -> NDArray[np.int64]:
+    """Return the flag rows of the four conditions, -1 where one is absent or a formula."""
+    rows = np.full(4, -1, np.int64)
+    for k, name in enumerate(CONDITIONS):
+        condition: Condition | None = getattr(strategy, name)
+        if condition is None or linker.uses_position(condition.node):
+            continue
+        flag = linker.condition(condition.node, values)
+        armed = _link_setup(linker, strategy, name, values)
+        rows[k] = flag.row if armed is None else linker.both(flag, armed).row
+    return rows
+
+
+def _link_setup(
+    linker: Linker, strategy: ResolvedStrategy, name: str, values: Mapping[str, float]
+) -> Flag | None:
+    """Link the setup that guards an entry condition, None when there is none."""
+    stages: tuple[Stage, ...] = ()
+    if name == "enter_long":
+        stages = strategy.setup_long
+    elif name == "enter_short":
+        stages = strategy.setup_short
+    if not stages:
+        return None
     flags = tuple(linker.condition(stage.condition.node, values) for stage in stages)
     return linker.setup(flags, tuple(evaluate_constant(s.within, values) for s in stages))
+
+
+def formulas_are_fixed(linker: Linker, strategy: ResolvedStrategy) -> bool:
+    """Tell whether no `$parameter` enters a price, a distance or a formula."""
+    prices = strategy.prices
+    nodes = [getattr(prices, name) for name in PRICE_FIELDS]
+    nodes += [target.at for target in prices.targets]
+    nodes += [
+        condition.node
+        for name in CONDITIONS
+        if (condition := getattr(strategy, name)) is not None
+        and linker.uses_position(condition.node)
+    ]
+    return not any(node is not None and linker.has_parameter(node) for node in nodes)
 
 
 def _explain(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trading.compiling import inner_kernel
+from trading.compiling import inlined_kernel, inner_kernel
 from trading.dtypes import BORROW_EVENT, MAX_CASH_EVENTS, MAX_FILLS, MAX_TRADES
 
 DAYS_A_YEAR = 365.0
@@ -141,16 +141,27 @@ def book_cash_nb(header, journal, kind, amount, lots, rate, ts):
         row.rate = rate
 
 
+@inlined_kernel
+def deepen_nb(peak, deepest, equity):
+    """Bring peak equity and the deepest drawdown up to date.
+
+    The product tells whether there is anything to divide: a division for each
+    bar would take longer than all the rest of passing over it.
+    """
+    if equity > peak:
+        return equity, deepest
+    if peak - equity > deepest * peak:
+        return peak, (peak - equity) / peak
+    return peak, deepest
+
+
 @inner_kernel
 def mark_nb(policy, header, close):
     """Mark the sleeve to a close: equity, peak and drawdown."""
     equity = header.cash + header.lots * policy.lot * policy.multiplier * close
-    if equity > header.peak_equity:
-        header.peak_equity = equity
-    else:
-        drawdown = (header.peak_equity - equity) / header.peak_equity
-        if drawdown > header.max_drawdown:
-            header.max_drawdown = drawdown
+    peak, deepest = deepen_nb(header.peak_equity, header.max_drawdown, equity)
+    header.peak_equity = peak
+    header.max_drawdown = deepest
     header.last_close = close
     header.last_equity = equity
     return equity

@@ -171,24 +171,21 @@ def run_sleeve(
     n_bars = feed.matrix.shape[1]
     state = new_state(plan, cash, first_bar)
     logs = new_logs(1024 if keep_rows else 1)
-    n_sessions = 1 + int(np.count_nonzero(np.diff(feed.session[first_bar:])))
+    n_sessions = 1 + int(np.count_nonzero(np.diff(feed.bars["session"][first_bar:])))
     record = new_record(n_bars if keep_rows else 0, n_sessions)
     journal = new_journal(keeps=keep_rows, next_action=first_action(feed, first_bar))
     scratch = np.zeros(1, d.SCRATCH)
-    bar = np.zeros(1, d.BAR)
     chunk = n_bars if progress is None else max(100_000, n_bars // 100)
     i = first_bar
     while i < n_bars:
         stop = min(n_bars, i + chunk)
-        reached = int(
-            run_nb(plan, state, journal, scratch, bar, feed, logs, record, i, stop, every_bar)
-        )
+        reached = int(run_nb(plan, state, journal, scratch, feed, logs, record, i, stop, every_bar))
         if reached < stop:
             logs = _with_room(logs, journal)
         i = reached
         if progress is not None:
             progress(i, n_bars)
-    finish_nb(plan, state, journal, bar, feed, record, n_bars - 1)
+    finish_nb(plan, state, journal, feed, record, n_bars - 1)
     if journal["overflowed"][0]:
         raise DataError(
             f"more than {d.MAX_FILLS} fills or {d.MAX_ENDED_ORDERS} orders ended in one bar"

@@ -21,10 +21,15 @@ from trading import dtypes as d
 from trading.arrays import Feed, Record
 from trading.bars import Bars
 from trading.engine import finish_nb, run_nb
-from trading.expressions.strategy import Bound, Policy, ResolvedStrategy, bind, policy_is_fixed
+from trading.expressions.strategy import Policy, ResolvedStrategy, bind, policy_is_fixed
 from trading.feeding import build_feed, needs_factors
 from trading.linker import Linker
-from trading.planning import link_strategy, policy_record
+from trading.planning import (
+    formulas_are_fixed,
+    link_conditions,
+    link_strategy,
+    policy_record,
+)
 from trading.sleeve import first_action, new_journal, new_logs, new_state
 
 # Columns of all parameter sets of one batch may take this much memory.
@@ -101,13 +106,13 @@ def run_sweep(
     traded = bars.session[first_bar:]
     starts = np.flatnonzero(np.diff(traded, prepend=traded[0] - 1))
     headers = np.zeros(n_sets, d.HEADER)
-    year = bars_per_year(bars)
-    binder = _Binder(strategy, bars, has_volume)
+    planner = _Planner(strategy, bars, has_volume)
     session_equity = np.zeros((n_sets, len(starts)))
     done = 0
     at = 0
     while at < n_sets:
         linker = Linker(adjusted=needs_factors(bars), has_quotes=bars.bid is not None)
+        planner.begin()
         plans: list[NDArray[np.void]] = []
         limit = COLUMN_BYTES // bars.n_bars
         while at + len(plans) < n_sets:
@@ -115,11 +120,7 @@ def run_sweep(
             if plans and used > limit:
                 break
             values = parameter_sets[at + len(plans)]
-            bound, policy = binder.bind(values)
-            linked = link_strategy(
-                linker, strategy, bound, policy, periods_per_year=year, explain=False
-            )
-            plans.append(linked.plan)
+            plans.append(planner.plan(linker, values))
         feed = build_feed(linker, bars, threads=threads)
         batch = _Batch(plans, feed, cash, first_bar, headers, session_equity, at)
         with ThreadPoolExecutor(threads) as pool:
@@ -130,19 +131,28 @@ def run_sweep(
     return SweepRuns(headers, session_equity, traded[starts])
 
 
-class _Binder:
-    """Binds parameter sets; where none of them enters the policy, it is made once."""
+class _Planner:
+    """Plans parameter sets; what no parameter enters is planned once a batch."""
 
     def __init__(self, strategy: ResolvedStrategy, bars: Bars, has_volume: bool) -> None:
         self.strategy = strategy
         self.bars = bars
         self.has_volume = has_volume
-        self.fixed: tuple[Policy, NDArray[np.void]] | None = None
+        self.periods_per_year = bars_per_year(bars)
+        self.fixed_policy: Policy | None = None
+        self.template: NDArray[np.void] | None = None
 
-    def bind(self, values: Mapping[str, float]) -> tuple[Bound, NDArray[np.void]]:
-        if self.fixed is not None:
-            return bind(self.strategy, values, self.fixed[0]), self.fixed[1]
-        bound = bind(self.strategy, values)
+    def begin(self) -> None:
+        """Begin a batch with a new linker, whose rows are its own."""
+        self.template = None
+
+    def plan(self, linker: Linker, values: Mapping[str, float]) -> NDArray[np.void]:
+        """Return the plan of one parameter set."""
+        bound = bind(self.strategy, values, self.fixed_policy)
+        if self.template is not None:
+            plan = self.template.copy()
+            plan["conditions"][0] = link_conditions(linker, self.strategy, bound.values)
+            return plan
         record = policy_record(
             bound.policy,
             self.strategy.prices,
@@ -153,9 +163,18 @@ class _Binder:
         )
         if not self.has_volume:
             record["max_participation"] = 0.0
-        if policy_is_fixed(self.strategy):
-            self.fixed = (bound.policy, record)
-        return bound, record
+        plan = link_strategy(
+            linker,
+            self.strategy,
+            bound,
+            record,
+            periods_per_year=self.periods_per_year,
+            explain=False,
+        ).plan
+        if policy_is_fixed(self.strategy) and formulas_are_fixed(linker, self.strategy):
+            self.fixed_policy = bound.policy
+            self.template = plan
+        return plan
 
 
 class _Batch:
@@ -188,17 +207,16 @@ class _Batch:
         if not hasattr(local, "journal"):
             local.journal = new_journal(keeps=False)
             local.scratch = np.zeros(1, d.SCRATCH)
-            local.bar = np.zeros(1, d.BAR)
             local.dates = np.zeros(self.session_equity.shape[1], np.int64)
-        journal, scratch, bar = local.journal, local.scratch, local.bar
+        journal, scratch = local.journal, local.scratch
         journal["next_action"] = first_action(self.feed, self.first_bar)
         state = new_state(plan, self.cash, self.first_bar)
         row = self.offset + k
         record = Record(*self.none, self.session_equity[row], local.dates)
         n_bars = self.feed.matrix.shape[1]
         run_nb(
-            plan, state, journal, scratch, bar, self.feed, self.logs, record,
+            plan, state, journal, scratch, self.feed, self.logs, record,
             self.first_bar, n_bars, False,
         )  # fmt: skip
-        finish_nb(plan, state, journal, bar, self.feed, record, n_bars - 1)
+        finish_nb(plan, state, journal, self.feed, record, n_bars - 1)
         self.headers[row] = state["header"][0]
