@@ -154,5 +154,10 @@ def _flattened(value: Any, path: str = "") -> dict[str, str]:
     if value is None:
         return {}
     if isinstance(value, (list, tuple)):
-        return {path: ", ".join(str(one) for one in value)}
-    return {path: str(value)}
+        return {path: ", ".join(_written(one) for one in value)}
+    return {path: _written(value)}
+
+
+def _written(value: Any) -> str:
+    """Return a plain value as text: 40 and 40.0 are one number, whoever wrote them."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -70,7 +70,9 @@ def _show_actions(chosen: list[str]) -> None:
         st.caption("Tick rows to open one backtest or to compare several.")
         return
     with st.container(horizontal=True):
-        if st.button("Open", disabled=len(chosen) != 1, icon=":material/candlestick_chart:"):
+        if st.button(
+            "Open backtest", disabled=len(chosen) != 1, icon=":material/candlestick_chart:"
+        ):
             st.switch_page(parts.BACKTEST_PAGE, query_params={"run": chosen[0]})
         if st.button(
             f"Compare {len(chosen)}", disabled=len(chosen) < 2, icon=":material/difference:"
