@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from pathlib import Path
+from typing import Any
 
 WIDTH_INCHES = 8.0
 HEIGHT_INCHES = 3.2
@@ -33,7 +34,7 @@ def draw_equity(directory: Path) -> bytes:
     equity = result.session_equity()
     days = equity["session"].to_numpy()
     ground = look.GROUNDS[look.Theme.LIGHT]
-    style = {
+    style: dict[Any, Any] = {
         "axes.edgecolor": ground.axis,
         "axes.spines.top": False,
         "axes.spines.right": False,
