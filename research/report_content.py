@@ -61,7 +61,7 @@ class Frames:
     reasons : DataFrame or None
         Bars by reason; None when no decisions were recorded.
     paths : DataFrame or None
-        Total return on both paths within bars; None when not computed.
+        Total return on both paths within bars; None when they are the same.
     """
 
     equity: pl.DataFrame
@@ -167,7 +167,7 @@ def _period_frame(periods: list[statistics.Period]) -> pl.DataFrame:
 
 
 def _paths(summary: Summary) -> pl.DataFrame | None:
-    """Return the two-path interval of the portfolio and of each instrument."""
+    """Return the two-path interval of the portfolio and each instrument, if there is one."""
     rows = []
     named: list[tuple[str, Figures]] = [("Portfolio", summary)]
     if len(summary.per_instrument) > 1:
@@ -179,7 +179,7 @@ def _paths(summary: Summary) -> pl.DataFrame | None:
             name, one.final_equity / one.starting_cash - 1.0,
             one.final_equity_optimistic / one.starting_cash - 1.0,
         ))  # fmt: skip
-    if not rows:
+    if all(low == high for _, low, high in rows):
         return None
     schema = {"name": pl.String, "low": pl.Float64, "high": pl.Float64}
     return pl.DataFrame(rows, schema=schema, orient="row")

@@ -51,8 +51,11 @@ def _instrument_list(summary: Summary) -> str:
 
 
 def _timeframe_words(timeframe: str) -> str:
-    known = {"1d": "daily bars", "1w": "weekly bars", "1h": "hourly bars", "1m": "one-minute bars"}
-    return known.get(timeframe, f"{timeframe} bars" if timeframe else "bars")
+    if not timeframe:
+        return "bars"
+    unit = {"m": "minute", "h": "hour", "d": "day", "w": "week"}.get(timeframe[-1], "")
+    one = {"1m": "one-minute", "1h": "hourly", "1d": "daily", "1w": "weekly"}
+    return f"{one.get(timeframe, f'{timeframe[:-1]}-{unit}' if unit else timeframe)} bars"
 
 
 def facts(summary: Summary) -> tuple[tuple[str, str], ...]:

@@ -8,6 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -179,6 +180,21 @@ def test_trades_whose_sign_differs_by_path_are_counted_and_marked(copied):
     assert f"{n_differing} of {trades.height} trades end in profit on one path" in notes_of(copied)
     rows = data_of(page_of(copied))["trades"]
     assert [row[15] for row in rows].count("±") == n_differing
+
+
+def test_an_interval_without_width_is_said_and_not_drawn(copied):
+    summary = read_summary(copied)
+    change_summary(
+        copied,
+        final_equity_optimistic=summary.final_equity,
+        per_instrument=[
+            msgspec.structs.replace(one, final_equity_optimistic=one.final_equity)
+            for one in summary.per_instrument
+        ],
+    )
+    page = page_of(copied)
+    assert "chart-paths" not in page
+    assert "Both orders of a bar&#39;s high and low" in page.replace("'s high", "&#39;s high")
 
 
 def test_a_strategy_that_never_trades_has_a_report(tmp_path):

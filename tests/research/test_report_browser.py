@@ -38,6 +38,7 @@ def reported(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(browser: Browser, reported: Path) -> Iterator[Page]:
     context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(120_000)
     opened = context.new_page()
     said: list[str] = []
     opened.on("console", lambda message: said.append(message.text))
@@ -100,6 +101,7 @@ def test_dark_mode_changes_page_and_charts(page):
 
 def test_print_is_light_whatever_the_screen(browser, reported):
     context = browser.new_context(offline=True, color_scheme="dark")
+    context.set_default_timeout(120_000)
     opened = context.new_page()
     opened.goto((reported / "report.html").as_uri())
     opened.wait_for_selector("html[data-ready=true]")
