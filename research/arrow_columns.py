@@ -74,9 +74,9 @@ def texts(values: Sequence[str]) -> pa.Array:
 
 def names(codes: NDArray[Any], table: Sequence[str]) -> pa.Array:
     """Return the name of each code as text."""
-    return pa.DictionaryArray.from_arrays(
-        numbers(np.asarray(codes, np.int8)), texts(table)
-    ).cast(pa.string())
+    return pa.DictionaryArray.from_arrays(numbers(np.asarray(codes, np.int8)), texts(table)).cast(
+        pa.string()
+    )
 
 
 def table_of(columns: Mapping[str, pa.Array | NDArray[Any]]) -> pa.Table:
