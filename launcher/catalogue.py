@@ -225,8 +225,9 @@ def _orders(document: StrategyDocument, strategy: ResolvedStrategy, policy: Poli
     for name in ("stop_loss", "trailing_stop", "break_even", "time_stop"):
         value = getattr(stops, name, None)
         if value is not None:
-            text = value if isinstance(value, str | int | float) else getattr(value, "at", value)
-            lines.append(f"{name.replace('_', ' ')}: {text}")
+            at = getattr(value, "at", value)
+            text = f"{at:g}" if isinstance(at, float) else str(at)
+                lines.append(f"{name.replace('_', ' ')}: {text}")
     if strategy.prices.targets:
         lines.append(f"profit targets: {len(strategy.prices.targets)}")
     return lines

@@ -13,7 +13,7 @@ import typer
 from foundation.errors import QuarterdeckError
 from foundation.home import data_home
 from foundation.kernel_cache import use_kernel_cache
-from launcher import backtest, catalogue, data, runs, starting, sweep
+from launcher import backtest, catalogue, compare, data, runs, starting, sweep
 from launcher.console import error_line
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ for _name, _function, _panel in (
     ("backtest", backtest.backtest, "Research"),
     ("sweep", sweep.sweep, "Research"),
     ("report", backtest.report, "Research"),
+    ("compare", compare.compare, "Research"),
     ("runs", runs.runs, "Research"),
     ("version", runs.version, "Start"),
 ):
