@@ -227,7 +227,7 @@ def _orders(document: StrategyDocument, strategy: ResolvedStrategy, policy: Poli
         if value is not None:
             at = getattr(value, "at", value)
             text = f"{at:g}" if isinstance(at, float) else str(at)
-                lines.append(f"{name.replace('_', ' ')}: {text}")
+            lines.append(f"{name.replace('_', ' ')}: {text}")
     if strategy.prices.targets:
         lines.append(f"profit targets: {len(strategy.prices.targets)}")
     return lines
