@@ -29,6 +29,9 @@ class Feed(NamedTuple):
         Index after the last bar of each bar's session.
     scan_low, scan_high : float64 arrays, shape (n_bars,)
         Lowest and highest price at which anything can trade in the bar.
+    block_low, block_high, block_close_low, block_close_high : float64 arrays
+        Lowest scan_low, highest scan_high, lowest and highest close of each
+        whole block of BLOCK_BARS bars, so that most bars are passed over unread.
     actions : ACTION array
     finer : float64 array, shape (n_rows, n_finer)
     finer_ts : int64 array, shape (n_finer,)
@@ -41,6 +44,10 @@ class Feed(NamedTuple):
     session_stop: NDArray[np.int64]
     scan_low: NDArray[np.float64]
     scan_high: NDArray[np.float64]
+    block_low: NDArray[np.float64]
+    block_high: NDArray[np.float64]
+    block_close_low: NDArray[np.float64]
+    block_close_high: NDArray[np.float64]
     actions: NDArray[np.void]
     finer: NDArray[np.float64]
     finer_ts: NDArray[np.int64]

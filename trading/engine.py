@@ -50,8 +50,12 @@ from trading.portfolio import NO_SESSION, deepen_nb, mark_nb, roll_session_nb
 
 SESSION_LAST_BIT = 2
 NEVER = 1 << 62
-# Bars that are passed over at once.
+# Bars that are passed over at once: bytes of conditions, and blocks of prices.
 BLOCK = np.uintp(32)
+BLOCK_BARS = 16
+BLOCK_SHIFT = np.uintp(4)
+LAST_OF_BLOCK = np.uintp(BLOCK_BARS - 1)
+ZERO = np.uintp(0)
 ONE = np.uintp(1)
 
 
@@ -376,24 +380,28 @@ def find_true_nb(flags, start, stop):
 
 
 @inlined_kernel
-def find_reached_nb(low, high, wake_low, wake_high, start, stop):
+def find_reached_nb(feed, wake_low, wake_high, start, stop):
     """Find the first bar from start on that reaches a price, `stop` if none does."""
+    low = feed.scan_low
+    high = feed.scan_high
     j = start
     while j < stop:
-        end = min(j + BLOCK, stop)
-        hit = False
-        for k in range(j, end):
-            hit |= (low[k] <= wake_low) | (high[k] >= wake_high)
-        if hit:
-            break
-        j = end
-    while j < stop and low[j] > wake_low and high[j] < wake_high:
-        j += ONE
+        end = (j | LAST_OF_BLOCK) + ONE
+        if end <= stop and j & LAST_OF_BLOCK == ZERO:
+            k = j >> BLOCK_SHIFT
+            if feed.block_low[k] > wake_low and feed.block_high[k] < wake_high:
+                j = end
+                continue
+        end = min(end, stop)
+        while j < end:
+            if low[j] <= wake_low or high[j] >= wake_high:
+                return j
+            j += ONE
     return j
 
 
 @inlined_kernel
-def find_wake_nb(header, first, second, second_row, low, high, i, end):
+def find_wake_nb(header, feed, first, second, second_row, i, end):
     """Find the first bar from i on that the sleeve must look at, `end` if none.
 
     Indexes are unsigned, so that no array access looks for a negative one.
@@ -401,7 +409,7 @@ def find_wake_nb(header, first, second, second_row, low, high, i, end):
     start = np.uintp(i)
     stop = np.uintp(end)
     if header.wake_low != -np.inf or header.wake_high != np.inf:
-        stop = find_reached_nb(low, high, header.wake_low, header.wake_high, start, stop)
+        stop = find_reached_nb(feed, header.wake_low, header.wake_high, start, stop)
     stop = find_true_nb(first, start, stop)
     if second_row != 0:
         stop = find_true_nb(second, start, stop)
@@ -417,8 +425,14 @@ def pass_flat_nb(header, equities, i, j):
 
 
 @inlined_kernel
-def pass_held_nb(policy, header, matrix, equities, i, j):
-    """Mark bars i to j while a position is held."""
+def pass_held_nb(policy, header, feed, equities, i, j):
+    """Mark bars i to j while a position is held.
+
+    A block whose closes bring neither a new peak nor a deeper drawdown, and
+    whose range lies within the trade's, leaves nothing to note: equity moves
+    with the close, so its extremes tell.
+    """
+    matrix = feed.matrix
     row = policy.sell_row if header.lots > 0 else policy.buy_row
     close = matrix[3]
     bar_high = matrix[row + 1]
@@ -429,29 +443,38 @@ def pass_held_nb(policy, header, matrix, equities, i, j):
     deepest = header.max_drawdown
     trade_high = header.trade_high
     trade_low = header.trade_low
-    start = np.uintp(i)
+    k = np.uintp(i)
     stop = np.uintp(j)
-    while start < stop:
-        end = min(start + BLOCK, stop)
-        moved = False
-        beyond = deepest * peak
-        for k in range(start, end):
-            equity = cash + unit * close[k]
-            moved |= (equity > peak) | (peak - equity > beyond)
-        if moved:
-            for k in range(start, end):
-                peak, deepest = deepen_nb(peak, deepest, cash + unit * close[k])
-        moved = False
-        for k in range(start, end):
-            moved |= (bar_high[k] > trade_high) | (bar_low[k] < trade_low)
-        if moved:
-            for k in range(start, end):
-                trade_high = max(trade_high, bar_high[k])
-                trade_low = min(trade_low, bar_low[k])
-        start = end
+    while k < stop:
+        end = (k | LAST_OF_BLOCK) + ONE
+        if end <= stop and k & LAST_OF_BLOCK == ZERO:
+            b = k >> BLOCK_SHIFT
+            one_side = cash + unit * feed.block_close_low[b]
+            other_side = cash + unit * feed.block_close_high[b]
+            best = one_side
+            worst = other_side
+            if unit > 0.0:
+                best = other_side
+                worst = one_side
+            if (
+                best <= peak
+                and peak - worst <= deepest * peak
+                and feed.block_high[b] <= trade_high
+                and feed.block_low[b] >= trade_low
+            ):
+                k = end
+                continue
+        end = min(end, stop)
+        while k < end:
+            peak, deepest = deepen_nb(peak, deepest, cash + unit * close[k])
+            if bar_high[k] > trade_high:
+                trade_high = bar_high[k]
+            if bar_low[k] < trade_low:
+                trade_low = bar_low[k]
+            k += ONE
     if equities.shape[0] > 0:
-        for k in range(i, j):
-            equities[k] = cash + unit * close[k]
+        for n in range(i, j):
+            equities[n] = cash + unit * close[n]
     header.peak_equity = peak
     header.max_drawdown = deepest
     header.trade_high = trade_high
@@ -504,11 +527,11 @@ def pass_over_nb(plan, state, journal, feed, record, i, stop, session_stop):
         end = min(end, i + max(header.wake_bar - header.i_bar, 0))
         if end <= i:
             return i, session_stop
-        j = find_wake_nb(header, first, second, b, feed.scan_low, feed.scan_high, i, end)
+        j = find_wake_nb(header, feed, first, second, b, i, end)
         if header.lots == 0:
             pass_flat_nb(header, record.equity, i, j)
         else:
-            pass_held_nb(policy, header, feed.matrix, record.equity, i, j)
+            pass_held_nb(policy, header, feed, record.equity, i, j)
         if j > i:
             mark_nb(policy, header, feed.matrix[3, j - 1])
             if record.equity.shape[0] > 0:

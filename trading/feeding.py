@@ -14,7 +14,7 @@ from trading import columns as c
 from trading.arrays import Feed
 from trading.bars import ACTION, Bars
 from trading.dtypes import BAR
-from trading.engine import pack_bars_nb
+from trading.engine import BLOCK_BARS, pack_bars_nb
 from trading.linker import Frame, Linker
 
 # Below this much work threads cost more than they bring.
@@ -215,6 +215,9 @@ def _feed(
     finer_ts: NDArray[np.int64],
     finer_start: NDArray[np.int64],
 ) -> Feed:
+    low, high = _own(low, np.float64), _own(high, np.float64)
+    whole = bars.n_bars // BLOCK_BARS * BLOCK_BARS
+    closes = matrix[3, :whole].reshape(-1, BLOCK_BARS)
     packed = np.zeros(bars.n_bars, BAR)
     buy_row, sell_row = (0, 0) if bars.bid is None else (9, 5)
     pack_bars_nb(
@@ -232,8 +235,12 @@ def _feed(
         packed,
         flags,
         session_stops(bars.session),
-        _own(low, np.float64),
-        _own(high, np.float64),
+        low,
+        high,
+        low[:whole].reshape(-1, BLOCK_BARS).min(axis=1),
+        high[:whole].reshape(-1, BLOCK_BARS).max(axis=1),
+        closes.min(axis=1),
+        closes.max(axis=1),
         _own(bars.actions, ACTION),
         finer,
         _own(finer_ts, np.int64),
