@@ -1,4 +1,4 @@
-"""The `quarterdeck` command: its parts, and how an error leaves it.
+"""The `quarterdeck` command: how it is called, and how an error leaves it.
 
 Exit codes: 0 done, 1 an error of data or document in one line on the standard
 error, 2 wrong usage, 130 interrupted.
@@ -8,43 +8,10 @@ from __future__ import annotations
 
 import sys
 
-import typer
-
 from foundation.errors import QuarterdeckError
 from foundation.home import data_home
 from foundation.kernel_cache import use_kernel_cache
-from launcher import backtest, catalogue, compare, data, runs, starting, sweep
 from launcher.console import error_line
-
-app = typer.Typer(
-    name="quarterdeck",
-    help="Backtest strategies on real bars and read the result in a report.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for _name, _function, _panel in (
-    ("up", starting.up, "Start"),
-    ("import", data.import_bars, "Data"),
-    ("bars", data.bars, "Data"),
-    ("indicators", catalogue.indicators, "Strategies"),
-    ("schema", catalogue.schema, "Strategies"),
-    ("check", catalogue.check, "Strategies"),
-    ("backtest", backtest.backtest, "Research"),
-    ("sweep", sweep.sweep, "Research"),
-    ("report", backtest.report, "Research"),
-    ("compare", compare.compare, "Research"),
-    ("runs", runs.runs, "Research"),
-    ("version", runs.version, "Start"),
-):
-    app.command(_name, rich_help_panel=_panel)(_function)
-
-
-@app.callback()
-def _quarterdeck() -> None:
-    """Backtest strategies on real bars and read the result in a report."""
 
 
 def main() -> None:
@@ -52,7 +19,7 @@ def main() -> None:
     # Before any command imports numba.
     use_kernel_cache(data_home())
     try:
-        app()
+        _run(sys.argv[1:])
     except QuarterdeckError as error:
         error_line(str(error))
         sys.exit(1)
@@ -64,6 +31,21 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    sys.exit(0)
+
+
+def _run(arguments: list[str]) -> None:
+    if arguments[:1] == ["backtest"]:
+        from launcher.backtesting import perform
+        from launcher.quick import read_backtest
+
+        options = read_backtest(arguments)
+        if options is not None:
+            perform(options)
+            return
+    from launcher.commands import app
+
+    app(arguments, prog_name="quarterdeck")
 
 
 if __name__ == "__main__":
