@@ -33,17 +33,17 @@ def find_binaries() -> Path | None:
 def running_postgres(binaries: Path) -> Iterator[str]:
     """Yield the URL of a fresh server's empty database, without driver; end it after."""
     folder = Path(tempfile.mkdtemp(prefix="quarterdeck-postgres-"))
-    as_user: dict[str, str] = {}
+    user = None
     if os.geteuid() == 0:
         # PostgreSQL refuses to run as root; Debian's package brought this user.
-        as_user["user"] = _unprivileged_user()
-        shutil.chown(folder, as_user["user"])
+        user = _unprivileged_user()
+        shutil.chown(folder, user)
     data, log, port = folder / "data", folder / "log", _free_port()
     options = f"{_OPTIONS} -c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
 
     def run(*command: str) -> None:
         done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=False, **as_user
+            command, cwd=folder, capture_output=True, text=True, check=False, user=user
         )
         if done.returncode:
             detail = log.read_text() if log.exists() else ""
