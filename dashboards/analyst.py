@@ -5,25 +5,23 @@ Owns the app's frame and the list of its pages.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
-from foundation.home import data_home
-from foundation.kernel_cache import use_kernel_cache
-
-# Before anything imports numba, which reads it once.
-use_kernel_cache(data_home())
-
-from dashboards.parts import (  # noqa: E402
+from dashboards.parts import (
     BACKTEST_PAGE,
     COMPARE_PAGE,
     RESULTS_PAGE,
     SWEEP_PAGE,
 )
 
+# A file of ours: an icon named by word would be fetched from a font server by every reader.
+_ICON = Path(__file__).parent / "icon.svg"
+
 
 def main() -> None:
     """Show the page that the address names."""
-    st.set_page_config(page_title="Quarterdeck", page_icon=":material/sailing:", layout="wide")
     page = st.navigation(
         [
             st.Page(RESULTS_PAGE, title="Results", icon=":material/table_view:", default=True),
@@ -32,6 +30,9 @@ def main() -> None:
             st.Page(SWEEP_PAGE, title="Sweep", icon=":material/grid_on:"),
         ],
         position="top",
+    )
+    st.set_page_config(
+        page_title=f"{page.title} · Quarterdeck", page_icon=str(_ICON), layout="wide"
     )
     # Streamlit leaves a hand's breadth empty above the title.
     st.html("<style>.stMainBlockContainer{padding-top:4.5rem;padding-bottom:3rem}</style>")

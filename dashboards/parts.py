@@ -17,7 +17,8 @@ from research.report_parts import Grid, Level, Note
 
 # Streamlit's own font, so that charts and page read as one.
 _FONT = "'Source Sans', sans-serif"
-_CHART_CONFIG = {"displaylogo": False, "scrollZoom": True, "responsive": True}
+# The wheel scrolls the page; a chart zooms by dragging.
+_CHART_CONFIG = {"displaylogo": False, "scrollZoom": False, "responsive": True}
 
 RESULTS_PAGE = "analyst_pages/results.py"
 COMPARE_PAGE = "analyst_pages/compare.py"
@@ -56,7 +57,15 @@ def code(text: str) -> str:
 
 def show_chart(figure: go.Figure, key: str, alt: str) -> None:
     """Draw a chart in the width of the page."""
-    figure.update_layout(font_family=_FONT, hoverlabel_font_family=_FONT)
+    ground = look.GROUNDS[theme()]
+    figure.update_layout(
+        font_family=_FONT,
+        hoverlabel_font_family=_FONT,
+        modebar={
+            "bgcolor": "rgba(0,0,0,0)", "color": ground.muted, "activecolor": ground.text,
+            "remove": ["select2d", "lasso2d", "autoScale2d"],
+        },
+    )  # fmt: skip
     st.plotly_chart(figure, theme=None, key=key, config=_CHART_CONFIG, alt=alt)
 
 
@@ -149,6 +158,8 @@ def show_table(frame: pl.DataFrame, currency: str, *, daily: bool, key: str, **o
     """Show a table of values: percentages in percent, units in the heads, times in UTC."""
     shares = [name for name in frame.columns if name in _FRACTIONS]
     shown = frame.with_columns(pl.col(shares) * 100.0)
+    codes = [name for name in frame.columns if name in _CODES]
+    shown = shown.with_columns(pl.col(codes).cast(pl.String).str.replace_all("_", " "))
     # A fall is written as one, as in the report.
     shown = shown.with_columns(-pl.col([name for name in frame.columns if name in _FALLS]))
     configs = {
@@ -184,6 +195,7 @@ def _column(name: str, dtype: pl.DataType, currency: str, *, daily: bool) -> Any
     return st.column_config.Column(title)
 
 
+_CODES = frozenset({"exit_reason", "role", "type", "status", "reason", "kind"})
 _FALLS = frozenset({"drawdown", "max_drawdown"})
 _RATIOS = frozenset({"sharpe", "sortino", "calmar", "profit_factor", "turnover", "beta"})
 _TITLES = {

@@ -54,7 +54,7 @@ def open_page() -> Open:
     st.cache_resource.clear()
 
     def opened(page: str = "", **query: str | list[str]) -> AppTest:
-        app = AppTest.from_file(str(CHECKOUT / "dashboards" / "analyst.py"), default_timeout=120)
+        app = AppTest.from_file(str(CHECKOUT / "dashboards" / "analyst.py"), default_timeout=300)
         if page:
             app.switch_page(f"analyst_pages/{page}.py")
         for name, value in query.items():

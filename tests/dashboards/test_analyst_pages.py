@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from foundation.home import CHECKOUT
 from research.ranges import decision_range, reason_counts
 from research.results import Table, open_result
 from tests.dashboards.conftest import FIRST, QUIET, SECOND
@@ -281,3 +284,15 @@ def test_damaged_sweep_is_said(home, open_page):
     app = open_page("sweep")
     assert not app.exception
     assert "holds no whole sweep" in app.warning[0].value
+
+
+def test_app_needs_neither_numba_nor_dagster():
+    code = (
+        "import sys, dashboards.overview_view, dashboards.price_view, dashboards.trades_view,"
+        " dashboards.why_view, dashboards.report_view, research.comparison;"
+        " print(sorted({'numba', 'dagster'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
