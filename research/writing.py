@@ -48,7 +48,9 @@ from trading.codes import (
 )
 from trading.document import canonical
 from trading.dtypes import END_OF_DATA, FREE, ORDER_LOG, TRUE, UNKNOWN
+from trading.explaining import formula_values
 from trading.identifiers import cash_event_id, client_order_id, execution_id
+from trading.planning import CONDITIONS
 
 PORTFOLIO = "PORTFOLIO"
 
@@ -106,8 +108,8 @@ def trades_table(s: SleeveResult) -> pa.Table:
     t = s.run.trades
     policy = s.linked.plan["policy"][0]
     lot, multiplier = float(policy["lot"]), float(policy["multiplier"])
-    entry = t["entry_notional"] / np.maximum(t["entry_lots"], 1)
-    leave = t["exit_notional"] / np.maximum(t["exit_lots"], 1)
+    entry = t["entry_notional"] / np.where(t["entry_lots"] > 0.0, t["entry_lots"], np.nan)
+    leave = t["exit_notional"] / np.where(t["exit_lots"] > 0.0, t["exit_lots"], np.nan)
     gross = t["side"] * (t["exit_notional"] - t["entry_notional"]) * lot * multiplier
     notional = t["entry_notional"] * lot * multiplier
     up = t["high"] / entry - 1.0
@@ -335,8 +337,12 @@ def decisions_table(s: SleeveResult) -> pa.Table:
         "close": bars.prices[3, first:],
         "position": record.lots[first:] * lot,
     }
-    for name, row in linked.condition_rows.items():
-        columns[name] = _truth(feed.flags[row, first:])
+    for k, name in enumerate(CONDITIONS):
+        if name in linked.condition_rows:
+            columns[name] = _truth(feed.flags[linked.condition_rows[name], first:])
+        elif linked.plan["starts"][0, k + 1] > linked.plan["starts"][0, k]:
+            values = formula_values(linked.plan, k, s.run, feed)
+            columns[name] = _truth(values[first:].astype(np.int8))
     for term in linked.terms:
         columns[term.text] = _truth(feed.flags[term.row, first:])
     for indicator in linked.indicators:

@@ -225,17 +225,20 @@ def move_stop_nb(policy, state, i_bracket, price, now):
     """Let a price reached after the entry move the trailing and break-even stops."""
     bracket = state.brackets[i_bracket]
     side = bracket.side
-    moved = not np.isnan(bracket.trail_distance)
-    if not moved and np.isnan(bracket.break_even_at):
+    trails = not np.isnan(bracket.trail_distance)
+    evens = bracket.break_even_done == 0 and not np.isnan(bracket.break_even_at)
+    if not trails and not evens:
         return
-    if side * (price - bracket.extreme) <= 0.0:
-        return
-    bracket.extreme = price
-    if bracket.break_even_done == 0 and not np.isnan(bracket.break_even_at):
+    moved = False
+    if evens:
+        # Measured from the average so far, whatever was reached before it.
         at = distance_from_nb(policy, EVEN_AT_SHARE, bracket.break_even_at, bracket.average_entry)
         if side * (price - bracket.average_entry) >= at:
             bracket.break_even_done = 1
             moved = True
+    if side * (price - bracket.extreme) > 0.0:
+        bracket.extreme = price
+        moved = moved or trails
     if moved:
         place_stop_nb(policy, state, i_bracket, now)
 

@@ -97,8 +97,8 @@ def split_nb(policy, state, journal, ratio, ts):
         return
     header.lots = after
     header.average_entry /= ratio
-    header.trade_entry_lots = floor_lots_nb(header.trade_entry_lots * ratio)
-    header.trade_exit_lots = floor_lots_nb(header.trade_exit_lots * ratio)
+    header.trade_entry_lots *= ratio
+    header.trade_exit_lots *= ratio
     header.trade_largest_lots = floor_lots_nb(header.trade_largest_lots * ratio)
     header.trade_high /= ratio
     header.trade_low /= ratio

@@ -295,7 +295,7 @@ def enter_nb(plan, state, matrix, flags, i, bar, side, equity, stack):
     lots = size_lots_nb(policy, equity, price, risk_distance, volatility)
     if lots <= 0:
         return SIZE_ROUNDS_TO_ZERO
-    reason = check_entry_nb(policy, header, lots, policy.n_rungs, price, close, equity, now)
+    reason = check_entry_nb(policy, header, side, lots, policy.n_rungs, price, close, equity, now)
     if reason != NO_REASON:
         return reason
     b = open_bracket_nb(
@@ -310,6 +310,7 @@ def enter_nb(plan, state, matrix, flags, i, bar, side, equity, stack):
     bracket.trail_distance = trail
     bracket.break_even_at = even_at
     bracket.break_even_offset = even_offset
+    bracket.volatility = volatility
     first_target = b * policy.slots_per_bracket + policy.n_rungs + 1
     for k in range(policy.n_targets):
         distance = distance_nb(FIRST_TARGET + k, plan, header, matrix, flags, i, stack)
@@ -330,6 +331,11 @@ def decide_nb(plan, state, journal, matrix, flags, i, bar, equity, stack):
     header = state.header
     now = bar.close_ts
     update_limits_nb(policy, header, equity)
+    if policy.max_daily_loss > 0.0 and header.blocked_session == header.session:
+        for b in range(policy.n_brackets):
+            # A rung that still works would be an entry after all.
+            cancel_rungs_nb(policy, state, journal, b, DAILY_LOSS, now)
+            free_bracket_if_done_nb(policy, state, journal, b, now)
     direction = direction_nb(policy, state)
     reversing = 0
     if direction != 0:
@@ -350,7 +356,7 @@ def decide_nb(plan, state, journal, matrix, flags, i, bar, equity, stack):
     if side != 0:
         reason = check_market_nb(
             bar.flags & HALTED_BIT != 0,
-            bar.flags & OUTSIDE_BIT != 0,
+            bar.flags & OUTSIDE_BIT != 0 and policy.extended_hours == 0,
             0.0, 0.0, False, True,
         )  # fmt: skip
         closing = policy.flat_at_session_close == 1 and policy.intraday == 1

@@ -126,6 +126,7 @@ POLICY = np.dtype(
         ("time_in_force", "i8"),
         ("cancel_after_bars", "i8"),  # 0: never.
         ("touch", "i8"),
+        ("extended_hours", "i8"),
         ("same_close", "i8"),
         ("n_rungs", "i8"),
         ("n_targets", "i8"),
@@ -200,9 +201,9 @@ HEADER = np.dtype(
         # The open trade.
         ("trade_side", "i8"),
         ("trade_entry_ts", "i8"),
-        ("trade_entry_lots", "i8"),
+        ("trade_entry_lots", "f8"),
         ("trade_entry_notional", "f8"),
-        ("trade_exit_lots", "i8"),
+        ("trade_exit_lots", "f8"),
         ("trade_exit_notional", "f8"),
         ("trade_commission", "f8"),
         ("trade_slippage", "f8"),
@@ -253,6 +254,7 @@ BRACKET = np.dtype(
         ("break_even_offset", "f8"),
         ("break_even_done", "i8"),
         ("extreme", "f8"),  # Best price reached after the entry.
+        ("volatility", "f8"),  # Per year at the decision, of a volatility target.
     ]
 )
 
@@ -330,9 +332,9 @@ TRADE = np.dtype(
         ("exit_ts", "i8"),
         ("entry_bar", "i8"),
         ("exit_bar", "i8"),
-        ("entry_lots", "i8"),
+        ("entry_lots", "f8"),  # A split may leave a fraction.
         ("entry_notional", "f8"),  # Price times lots, without lot size and multiplier.
-        ("exit_lots", "i8"),
+        ("exit_lots", "f8"),
         ("exit_notional", "f8"),
         ("largest_lots", "i8"),
         ("n_fills", "i8"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trading.brackets import free_bracket_if_done_nb, request_exit_nb
+from trading.brackets import distance_from_nb, free_bracket_if_done_nb, request_exit_nb
 from trading.compiling import inlined_kernel, inner_kernel, kernel
 from trading.corporate_actions import apply_actions_nb
 from trading.decisions import (
@@ -18,6 +18,7 @@ from trading.decisions import (
     decide_nb,
     direction_nb,
     entry_blocked_nb,
+    exit_all_nb,
 )
 from trading.dtypes import (
     CANCEL_AFTER_BARS,
@@ -27,6 +28,7 @@ from trading.dtypes import (
     DAY_ENDED,
     END_OF_DATA,
     ENTRY,
+    EVEN_AT_SHARE,
     F_ENTER_LONG,
     F_ENTER_SHORT,
     F_EXIT_LONG,
@@ -43,6 +45,7 @@ from trading.fills import (
     fill_market_orders_nb,
     is_market_nb,
     match_bar_nb,
+    set_volume_nb,
 )
 from trading.formulas import has_formula_nb
 from trading.orders import EXPIRE, end_order_nb
@@ -152,8 +155,18 @@ def match_nb(plan, state, journal, scratch, bar, finer, finer_ts, first, last):
 @inner_kernel
 def fill_at_close_nb(plan, state, journal, bar):
     """Fill market orders at the close of the deciding bar."""
-    state.header.volume_left = NO_LIMIT_ON_VOLUME
     fill_market_orders_nb(plan, state, journal, bar.buy[3], bar.sell[3], bar.close_ts, bar.volume)
+
+
+@inlined_kernel
+def note_range_nb(header, bar):
+    """Note a bar's range in the open trade where nothing can fill."""
+    if header.lots > 0:
+        header.trade_high = max(header.trade_high, bar.sell[1])
+        header.trade_low = min(header.trade_low, bar.sell[2])
+    elif header.lots < 0:
+        header.trade_high = max(header.trade_high, bar.buy[1])
+        header.trade_low = min(header.trade_low, bar.buy[2])
 
 
 @inner_kernel
@@ -196,7 +209,10 @@ def process_bar_nb(
         expire_day_orders_nb(plan, state, journal, False, bar.ts)
     if actions.shape[0] > 0:
         apply_actions_nb(plan, state, journal, actions, bar.ts)
-    if header.n_working > 0 and not bar.flags & HALTED_BIT:
+    set_volume_nb(policy, header, bar.volume)
+    if bar.flags & HALTED_BIT:
+        note_range_nb(header, bar)
+    elif header.n_working > 0 or header.lots != 0:
         expire_day_orders_nb(plan, state, journal, False, bar.ts)
         match_nb(plan, state, journal, scratch, bar, finer, finer_ts, first, last)
     expire_by_bars_nb(plan, state, journal, bar.close_ts)
@@ -253,11 +269,19 @@ def set_wake_nb(plan, state, next_action_bar):
             continue
         trails = not np.isnan(bracket.trail_distance)
         evens = bracket.break_even_done == 0 and not np.isnan(bracket.break_even_at)
+        level = bracket.extreme
+        if evens:
+            at = distance_from_nb(
+                policy, EVEN_AT_SHARE, bracket.break_even_at, bracket.average_entry
+            )
+            even = bracket.average_entry + bracket.side * at
+            if not trails or bracket.side * (level - even) > 0.0:
+                level = even
         if trails or evens:
             if bracket.side > 0:
-                high = min(high, bracket.extreme)
+                high = min(high, level)
             else:
-                low = max(low, bracket.extreme)
+                low = max(low, level)
     if header.lots != 0:
         if policy.time_stop_bars > 0:
             bar = min(bar, header.entry_bar + policy.time_stop_bars - 1)
@@ -652,7 +676,9 @@ def finish_nb(plans, states, journals, feed, record, last):
     if policy.close_at_end == 1 and header.lots != 0:
         header.i_bar -= 1
         bar = feed.bars[last]
-        leave_at_close_nb(plan, state, journals[0], bar, END_OF_DATA)
+        exit_all_nb(plan, state, journals[0], END_OF_DATA, bar.close_ts)
+        header.volume_left = NO_LIMIT_ON_VOLUME
+        fill_at_close_nb(plan, state, journals[0], bar)
         mark_nb(policy, header, bar.close)
         if record.equity.shape[0] > 0:
             record.equity[last] = header.last_equity

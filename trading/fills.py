@@ -35,6 +35,7 @@ from trading.dtypes import (
     STOP,
     STOP_LIMIT,
     STOP_LOSS,
+    STOP_SHARE,
     STOPPED_OUT,
     TARGET_REACHED,
     TRAIL_SHARE,
@@ -205,6 +206,8 @@ def walk_nb(plan, state, journal, buy_from, buy_to, sell_from, sell_to, ts, volu
     orders = state.orders
     n_orders = policy.n_orders
     at = 0.0
+    buy_now = buy_from
+    sell_now = sell_from
     while True:
         best = -1
         best_at = 2.0
@@ -218,7 +221,7 @@ def walk_nb(plan, state, journal, buy_from, buy_to, sell_from, sell_to, ts, volu
                 continue
             start = buy_from if order.side > 0 else sell_from
             end = buy_to if order.side > 0 else sell_to
-            now = start if at == 0.0 else start + at * (end - start)
+            now = buy_now if order.side > 0 else sell_now
             price = trigger_price_nb(order, now, end, policy.touch)
             if price != price:
                 continue
@@ -232,6 +235,14 @@ def walk_nb(plan, state, journal, buy_from, buy_to, sell_from, sell_to, ts, volu
             break
         at = best_at
         order = orders[best]
+        # The price that was reached is kept as it is: computed from the way gone
+        # it could come out a little beyond an order that it only touches.
+        buy_now = buy_from + at * (buy_to - buy_from)
+        sell_now = sell_from + at * (sell_to - sell_from)
+        if order.side > 0 or policy.buy_row == policy.sell_row:
+            buy_now = best_price
+        if order.side < 0 or policy.buy_row == policy.sell_row:
+            sell_now = best_price
         if order.type == STOP_LIMIT and order.triggered == 0:
             order.triggered = 1
             continue
@@ -279,7 +290,7 @@ def fill_market_orders_nb(plan, state, journal, buy_price, sell_price, ts, volum
                 continue
             price = buy_price if order.side > 0 else sell_price
             if entry and policy.sized_at_fill == 1 and order.filled_lots == 0:
-                lots = lots_at_fill_nb(plan, state, i_order % per_bracket, order.side, price)
+                lots = lots_at_fill_nb(plan, state, i_order, order.side, price)
                 order.lots = lots
                 order.leaves_lots = lots
                 if lots == 0:
@@ -293,14 +304,18 @@ def fill_market_orders_nb(plan, state, journal, buy_price, sell_price, ts, volum
 
 
 @inner_kernel
-def lots_at_fill_nb(plan, state, rung, side, price):
+def lots_at_fill_nb(plan, state, i_order, side, price):
     """Size a rung at its fill price, as all-in comparisons do."""
     policy = plan.policy
     header = state.header
     price += side * slippage_nb(policy, price, 0.0, 0.0)
     equity = header.cash + header.lots * policy.lot * policy.multiplier * price
-    lots = size_lots_nb(policy, equity, price, np.nan, np.nan)
-    return floor_lots_nb(plan.constants[rung] * lots)
+    bracket = state.brackets[i_order // policy.slots_per_bracket]
+    stop = distance_from_nb(policy, STOP_SHARE, bracket.stop_distance, price)
+    if np.isnan(stop):
+        stop = distance_from_nb(policy, TRAIL_SHARE, bracket.trail_distance, price)
+    lots = size_lots_nb(policy, equity, price, stop, bracket.volatility)
+    return floor_lots_nb(plan.constants[i_order % policy.slots_per_bracket] * lots)
 
 
 @inner_kernel
@@ -475,6 +490,14 @@ def restore_nb(policy, state, journal, scratch):
         state.orders[k] = scratch.state.orders[k]
 
 
+@inlined_kernel
+def set_volume_nb(policy, header, volume):
+    """Set the lots that may fill in a bar (rule 9)."""
+    header.volume_left = NO_LIMIT_ON_VOLUME
+    if policy.max_participation > 0.0:
+        header.volume_left = floor_lots_nb(policy.max_participation * volume / policy.lot)
+
+
 @inner_kernel
 def match_bar_nb(plan, state, journal, scratch, bar):
     """Match the working orders with one bar (rules 3 to 6 and 9).
@@ -487,9 +510,7 @@ def match_bar_nb(plan, state, journal, scratch, bar):
     header = state.header
     buy = bar.buy
     sell = bar.sell
-    header.volume_left = NO_LIMIT_ON_VOLUME
-    if policy.max_participation > 0.0:
-        header.volume_left = floor_lots_nb(policy.max_participation * bar.volume / policy.lot)
+    set_volume_nb(policy, header, bar.volume)
     if has_market_order_nb(policy, state):
         fill_market_orders_nb(plan, state, journal, buy[0], sell[0], bar.ts, bar.volume)
     kind, i_order = classify_bar_nb(plan, state, buy[2], buy[1], sell[2], sell[1])

@@ -210,6 +210,8 @@ class Linker:
             return self.base
         if timeframe not in self.frames:
             frame = Frame(timeframe, False)
+            # Leaves come right after the bars, whoever asks for them later.
+            frame.leaves["session"] = frame.new_row()
             if self.adjusted:
                 frame.leaves["price_factor"] = frame.new_row()
                 frame.leaves["split_factor"] = frame.new_row()

@@ -29,6 +29,7 @@ from trading.expressions.strategy import (
     Condition,
     EntryType,
     FillAt,
+    Hours,
     Policy,
     Prices,
     ResolvedStrategy,
@@ -213,7 +214,10 @@ def policy_record(
     row["intraday"] = intraday
     row["buy_row"], row["sell_row"] = (9, 5) if has_quotes else (0, 0)
     row["entry_type"] = ENTRY_TYPES[policy.entry_type]
-    row["time_in_force"] = d.DAY if policy.time_in_force is TimeInForce.DAY else d.GTC
+    # A market order has no time in force: what the volume leaves of it stays working.
+    is_day = policy.time_in_force is TimeInForce.DAY and row["entry_type"] != d.MARKET
+    row["time_in_force"] = d.DAY if is_day else d.GTC
+    row["extended_hours"] = policy.hours is Hours.EXTENDED
     row["cancel_after_bars"] = policy.cancel_after_bars
     row["touch"] = policy.touch
     row["same_close"] = policy.fill is FillAt.SAME_CLOSE
@@ -243,7 +247,8 @@ def policy_record(
     row["commission_fixed"] = policy.commission_fixed
     row["slippage_bps"] = policy.slippage_bps
     row["slippage_ticks"] = policy.slippage_ticks
-    row["half_spread"] = policy.half_spread
+    # Where bid and ask are known they are the spread.
+    row["half_spread"] = 0.0 if has_quotes else policy.half_spread
     row["impact_bps"] = policy.impact_coefficient_bps
     row["impact_exponent"] = policy.impact_exponent
     row["borrow_rate"] = policy.borrow_rate

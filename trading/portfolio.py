@@ -27,9 +27,9 @@ def book_fill_nb(policy, header, journal, order, lots, price, commission, slip, 
         header.trade_side = side
         header.trade_entry_ts = ts
         header.entry_bar = header.i_bar
-        header.trade_entry_lots = 0
+        header.trade_entry_lots = 0.0
         header.trade_entry_notional = 0.0
-        header.trade_exit_lots = 0
+        header.trade_exit_lots = 0.0
         header.trade_exit_notional = 0.0
         header.trade_commission = 0.0
         header.trade_slippage = 0.0

@@ -25,13 +25,13 @@ NANOSECONDS_A_MINUTE = 60_000_000_000
 
 
 @kernel
-def check_entry_nb(policy, header, lots, n_orders, price, close, equity, now):
+def check_entry_nb(policy, header, side, lots, n_orders, price, close, equity, now):
     """Check an entry ladder against the sleeve's limits.
 
     Parameters
     ----------
-    lots, n_orders : int
-        Lots and orders of the whole ladder.
+    side, lots, n_orders : int
+        Side, lots and orders of the whole ladder.
     price, close : float
         Price of the first rung and the decision's close, quote currency.
     equity : float
@@ -51,7 +51,8 @@ def check_entry_nb(policy, header, lots, n_orders, price, close, equity, now):
     if policy.max_order_notional > 0.0 and quantity * unit > policy.max_order_notional:
         return ORDER_NOTIONAL_LIMIT
     if policy.max_position_fraction > 0.0:
-        position = (abs(header.lots) + lots) * policy.lot * unit
+        held = abs(header.lots) if side * header.lots > 0 else 0  # A reversal leaves first.
+        position = (held + lots) * policy.lot * unit
         if position > policy.max_position_fraction * equity:
             return POSITION_LIMIT
     if policy.price_collar > 0.0 and abs(price - close) > policy.price_collar * close:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trading.compiling import kernel
+from trading.compiling import inlined_kernel, kernel
 from trading.costs import commission_nb
 from trading.dtypes import (
     BY_EQUITY_FRACTION,
@@ -45,6 +45,17 @@ def round_price_nb(price, tick, side):
     return np.floor(ticks) * tick
 
 
+@inlined_kernel
+def pays_for_nb(policy, lots, price, budget):
+    """Tell whether a budget pays for lots and their commission.
+
+    The last bits of a product of decimals, 300 x 0.1 x 3, must not cost a lot.
+    """
+    quantity = lots * policy.lot
+    cost = quantity * price * policy.multiplier + commission_nb(policy, quantity, price)
+    return cost <= budget * (1.0 + 1e-12)
+
+
 @kernel
 def affordable_lots_nb(policy, price, budget):
     """Find the largest lots with quantity * price + commission <= budget."""
@@ -54,27 +65,25 @@ def affordable_lots_nb(policy, price, budget):
     variable = lot_value * (1.0 + policy.commission_bps * 1e-4)
     variable += policy.commission_per_unit * policy.lot
     guess = np.floor((budget - policy.commission_fixed) / variable)
-    if not guess > 0.0:
-        guess = 0.0
     if guess >= MAX_LOTS:
         return MAX_LOTS
-    lots = int(guess)
-    # The guess ignores the minimum and the cap: walk to the exact answer.
-    for _ in range(64):
-        if lots <= 0:
-            break
-        over = lots * lot_value + commission_nb(policy, lots * policy.lot, price) - budget
-        if over <= 0.0:
-            break
-        lots -= max(1, int(np.floor(over / variable)))
-    lots = max(lots, 0)
-    for _ in range(64):
-        more = lots + 1
-        left = budget - more * lot_value - commission_nb(policy, more * policy.lot, price)
-        if left < 0.0:
-            break
-        lots = more + int(np.floor(left / (2.0 * variable)))
-    return lots
+    # The guess ignores the minimum and the cap, and is nearly always right.
+    low = max(int(guess), 0)
+    if pays_for_nb(policy, low, price, budget):
+        if not pays_for_nb(policy, low + 1, price, budget):
+            return low
+        high = max(low + 1, int(min(budget / lot_value, MAX_LOTS - 2.0)) + 2)
+    else:
+        high = low
+        low = 0
+    # Cost never falls with the quantity: low is affordable (or zero), high is not.
+    while high - low > 1:
+        middle = (low + high) // 2
+        if pays_for_nb(policy, middle, price, budget):
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 @kernel

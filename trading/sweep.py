@@ -54,22 +54,35 @@ class SweepRuns:
     sessions: NDArray[np.int64]
 
 
+# Minutes of a regular session, for annualising intraday bars.
+SESSION_MINUTES = 390
+ROUND_THE_CLOCK = frozenset(("24/7", "FX"))
+TIMEFRAME_MINUTES = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "4h": 240}
+
+
 def bars_per_year(bars: Bars) -> float:
-    """Estimate the bars of a year from the sessions at hand."""
-    n_sessions = 1 + int(np.count_nonzero(np.diff(bars.session)))
-    return sessions_per_year(bars) * bars.n_bars / n_sessions
+    """Return the bars of a year by the schedule: it must not depend on which bars came.
+
+    A session has 24 hours round the clock, else the 6.5 hours of US equities.
+    """
+    minutes = TIMEFRAME_MINUTES.get(bars.timeframe)
+    if minutes is None:
+        return float(sessions_per_year(bars))
+    session = 1440 if bars.instrument.calendar in ROUND_THE_CLOCK else SESSION_MINUTES
+    return sessions_per_year(bars) * float(-(-session // minutes))
 
 
 def sessions_per_year(bars: Bars) -> int:
-    """Return 365 for an instrument with sessions on Saturdays, else 252.
+    """Return 365 for an instrument that trades every day, else 252; weekly bars have 52.
 
-    Weekly bars have 52.
+    Where no calendar is stated, a Saturday among the first sessions tells.
     """
     if bars.timeframe == "1w":
         return 52
+    if bars.instrument.calendar:
+        return 365 if bars.instrument.calendar == "24/7" else 252
     # 1970-01-01 was a Thursday; Saturdays have remainder 2.
-    weekday = bars.session % 7
-    return 365 if bool((weekday == 2).any()) else 252
+    return 365 if bool((bars.session % 7 == 2).any()) else 252
 
 
 def run_sweep(
