@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -56,7 +57,7 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
         slow = not spec.oracle.startswith("TA-Lib") or name == "vwap"
         n_rounds = 3 if quick or slow else _N_ROUNDS
         pairs = [
-            (_seconds(ours), _seconds(lambda f=oracle, p=params: f(columns, p)))
+            (_seconds(ours), _seconds(partial(oracle, columns, params)))
             for _ in range(n_rounds)
         ]
         rows.append(

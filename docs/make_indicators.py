@@ -46,7 +46,7 @@ def tail_difference(spec: IndicatorSpec) -> float:
         whole = {n: columns[n][:stop] for n in input_names(spec)}
         ours.append(compute_tail(spec, params, window))
         theirs.append(compute_tail(spec, params, whole))
-    return difference(np.array(ours).T, np.array(theirs).T, 0)
+    return difference(np.array(ours).T, list(np.array(theirs, np.float64).T), 0)
 
 
 def tail_columns(name: str, n_bars: int) -> dict[str, np.ndarray]:
