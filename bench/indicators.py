@@ -57,8 +57,7 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
         slow = not spec.oracle.startswith("TA-Lib") or name == "vwap"
         n_rounds = 3 if quick or slow else _N_ROUNDS
         pairs = [
-            (_seconds(ours), _seconds(partial(oracle, columns, params)))
-            for _ in range(n_rounds)
+            (_seconds(ours), _seconds(partial(oracle, columns, params))) for _ in range(n_rounds)
         ]
         rows.append(
             {

@@ -84,6 +84,7 @@ def test_kernel_equals_oracle_on_nasty_bars(name, seed):
     assert_equals_oracle(name, columns, default_params(KERNELS[name]))
 
 
+# On a price that is its own stop, psar's direction can't be told from TA-Lib's value.
 @pytest.mark.parametrize("name", sorted(set(KERNELS) - {"psar"}))
 def test_kernel_equals_oracle_on_bars_that_never_move(name):
     columns = sample_columns(200, 1)
