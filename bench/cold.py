@@ -28,13 +28,14 @@ _WATCHED = (
     "streamlit",
 )
 # Python imports `sitecustomize` at its start: from here on the moment at which
-# summary.json gets its name is known whoever gives it.
+# the folder of the result gets its name is known whoever gives it.
 _HOOK = """
 import os, sys
 _replace, _rename = os.replace, os.rename
 def _watched(act):
     def moved(source, target, **more):
-        if os.path.basename(os.fspath(target)) == "summary.json":
+        # A result gets its name as a folder, with the summary in it.
+        if os.path.isfile(os.path.join(os.fspath(source), "summary.json")):
             with open(os.environ["BENCH_MODULES_FILE"], "w") as file:
                 file.write("\\n".join(sys.modules))
         return act(source, target, **more)

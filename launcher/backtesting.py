@@ -6,6 +6,7 @@ typer, no data frames, no database.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -67,6 +68,7 @@ def perform(options: BacktestOptions) -> None:
     source, store = bars_source(options.bars, home)
     # Checked before the engine is loaded, so that a mistake is told at once.
     document = load_document(options.strategy)
+    import_numba_without_scipy()
     from research.backtest import BacktestRequest, run_backtest
     from research.writing import write_result
 
@@ -101,6 +103,25 @@ def perform(options: BacktestOptions) -> None:
         print_json({"directory": str(directory), **msgspec.to_builtins(summary)})
     else:
         _print_summary(summary, directory, with_report=options.report)
+
+
+def import_numba_without_scipy() -> None:
+    """Import numba so that it does not look for SciPy's linear algebra.
+
+    It does so when the first kernel is loaded, only to know whether
+    `numpy.cov` can be compiled, and that import costs an eighth of a small
+    backtest. No kernel of ours uses linear algebra; SciPy itself can be
+    imported afterwards as ever.
+    """
+    if "scipy" in sys.modules or "numba" in sys.modules:
+        return
+    # What numba finds here is what it finds where SciPy is not installed.
+    sys.modules["scipy"] = None  # type: ignore[assignment]
+    try:
+        import numba
+        import numba.np.arraymath  # noqa: F401
+    finally:
+        del sys.modules["scipy"]
 
 
 def _record(finished: Backtest, summary: Summary, directory: Path) -> None:

@@ -40,12 +40,16 @@ def indicators(
 
     Example: [bold]quarterdeck indicators stoch[/]
     """
-    from trading.indicators.catalogue import all_names, find, refusal, suggest
+    from difflib import get_close_matches
+
+    from trading.indicators.catalogue import INDICATORS, all_names, find, refusal, suggest
 
     if name:
         spec = find(name)
         if spec is None:
-            like = suggest(name)
+            # A kernel before the long tail, as strategies suggest it.
+            near = get_close_matches(name, INDICATORS, n=1)
+            like = near[0] if near else suggest(name)
             why = refusal(name)
             raise SpecError(
                 why or f"unknown indicator `{name}`",

@@ -218,7 +218,7 @@ def _print_bars(store: Any, symbol: str, timeframe: str, n_rows: int, *, json: b
         f"{symbol} {timeframe}: {n_bars:,} bars, calendar {series.calendar}, "
         f"{len(actions)} splits and dividends; {series.source}"
     )
-    table = []
+    table: list[list[str]] = []
     for i, row in zip(shown, rows, strict=True):
         if table and i == n_bars - n_rows and n_bars > 2 * n_rows:
             table.append(["…"] * 6)
