@@ -144,6 +144,7 @@ def run_backtest(
         return result
 
     progress(0, len(jobs), strategy.name)
+    sleeves: tuple[SleeveResult, ...]
     if len(jobs) == 1:
         sleeves = (run(jobs[0]),)
     else:
@@ -235,7 +236,7 @@ def run_instrument(
     feed = build_feed(linker, bars)
     first = loaded.i_start
     run = run_sleeve(linked.plan, feed, cash, first_bar=first)
-    optimistic = run_sleeve(_with_policy(linked.plan, policies[1]), feed, cash, first_bar=first)
+    other = run_sleeve(_with_policy(linked.plan, policies[1]), feed, cash, first_bar=first)
     price, _ = price_factors(bars)
     level = bars.prices[3, first:] * price[first:]
     buy_and_hold = cash * level / (bars.prices[0, first] * price[first])
@@ -246,7 +247,7 @@ def run_instrument(
         feed,
         cash,
         run,
-        optimistic,
+        other,
         buy_and_hold,
         has_volume,
     )

@@ -183,7 +183,7 @@ def choose_sets(values: Values, *, n_random: int = 0, seed: int = 0) -> list[dic
 def _set_at(values: Values, number: int) -> dict[str, float]:
     """Return one set of the grid by its place."""
     found = {}
-    for name in reversed(values):
+    for name in reversed(list(values)):
         number, i_value = divmod(number, len(values[name]))
         found[name] = values[name][i_value]
     return {name: found[name] for name in values}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -299,7 +300,7 @@ def equity_table(s: SleeveResult) -> pa.Table:
         bars.session[first:],
         record.equity[first:],
         record.cash[first:],
-        record.lots[first:] * lot,
+        (record.lots[first:] * lot).astype(np.float64),
         bars.prices[3, first:],
         s.cash,
         s.buy_and_hold,
@@ -420,7 +421,9 @@ def summarise_backtest(backtest: Backtest, curve: PortfolioCurve) -> Summary:
         notes=_notes(backtest, has_volume),
         per_instrument=[_instrument_figures(backtest, s) for s in sleeves],
         per_year=[
-            YearFigures(**{k: v for k, v in year.as_record().items() if k != "month"})
+            msgspec.convert(
+                {k: v for k, v in year.as_record().items() if k != "month"}, YearFigures
+            )
             for year in years
         ],
     )
@@ -428,8 +431,6 @@ def summarise_backtest(backtest: Backtest, curve: PortfolioCurve) -> Summary:
 
 def _given(document: Any, name: str) -> dict[str, Any]:
     """Return the part of the document as plain values, without what is not set."""
-    import msgspec
-
     part = msgspec.to_builtins(getattr(document, name))
     return _without_empty(part) if isinstance(part, dict) else {}
 

@@ -87,4 +87,5 @@ class Bars:
 
     @property
     def n_bars(self) -> int:
+        """Number of bars."""
         return int(self.ts.shape[0])

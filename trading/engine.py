@@ -206,14 +206,13 @@ def process_bar_nb(
     header = state.header
     if bar.session != header.session:
         roll_session_nb(policy, header, journal, bar.session, bar.ts)
-        expire_day_orders_nb(plan, state, journal, False, bar.ts)
     if actions.shape[0] > 0:
         apply_actions_nb(plan, state, journal, actions, bar.ts)
     set_volume_nb(policy, header, bar.volume)
+    expire_day_orders_nb(plan, state, journal, False, bar.ts)
     if bar.flags & HALTED_BIT:
         note_range_nb(header, bar)
     elif header.n_working > 0 or header.lots != 0:
-        expire_day_orders_nb(plan, state, journal, False, bar.ts)
         match_nb(plan, state, journal, scratch, bar, finer, finer_ts, first, last)
     expire_by_bars_nb(plan, state, journal, bar.close_ts)
     if bar.flags & SESSION_LAST_BIT:
@@ -227,6 +226,7 @@ def process_bar_nb(
         mark_nb(policy, header, bar.close)
     if header.lots != 0:
         header.bars_in_position += 1
+    header.volume_left = 0  # Of this bar only, and none of a sleeve's memory.
     header.i_bar += 1
     next_action_bar = NEVER
     if journal.next_action < actions.shape[0]:

@@ -134,10 +134,12 @@ class Frame:
     reads: dict[tuple[str, int, bool], int] = field(default_factory=dict)
 
     def new_row(self, n: int = 1) -> int:
+        """Reserve n rows of the matrix; return the first."""
         self.n_rows += n
         return self.n_rows - n
 
     def new_flag(self) -> int:
+        """Reserve a row of the flags."""
         self.n_flags += 1
         return self.n_flags - 1
 

@@ -175,12 +175,11 @@ class _FormulaWriter:
             case Boolean(value=value):
                 self.code.append(self.literal(float(d.TRUE if value else d.FALSE)))
             case _:
-                value = self.linker.number(node, self.values)
-                if isinstance(value, Literal):
-                    self.code.append(self.literal(value.value))
+                linked = self.linker.number(node, self.values)
+                if isinstance(linked, Literal):
+                    self.code.append(self.literal(linked.value))
                 else:
-                    assert isinstance(value, Row)
-                    self.code.append((f.COLUMN, value.row))
+                    self.code.append((f.COLUMN, linked.row))
 
     def _pair(self, a: Node, b: Node, operation: int) -> None:
         self._write(a)

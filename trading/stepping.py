@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import carray, types
@@ -94,10 +94,10 @@ class Memory(NamedTuple):
 
 
 @intrinsic
-def pointer_nb(typing_context, address):  # type: ignore[no-untyped-def]
+def pointer_nb(typing_context, address):
     """Turn an address into a pointer."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
     return types.voidptr(types.int64), generate
@@ -365,7 +365,7 @@ class SteppedSleeve:
         if len(data) != len(self.state_bytes):
             raise SpecError(f"a state of {len(self.state_bytes)} bytes is needed, got {len(data)}")
         policy = self.plan["policy"][0]
-        parts = [
+        parts: list[NDArray[Any]] = [
             *self.memory,
             self.state["header"],
             self.state["brackets"][:, : policy["n_brackets"]],
@@ -385,7 +385,7 @@ class SteppedSleeve:
         (int, int)
             Action and reason codes of the decision.
         """
-        return step_nb(self._handle, self.numbers, self.integers)  # type: ignore[no-any-return]
+        return step_nb(self._handle, self.numbers, self.integers)
 
     def give_actions(self, actions: NDArray[np.void]) -> None:
         """Set the corporate actions whose ex-date begins with the next bar; at most 8."""

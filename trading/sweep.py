@@ -210,11 +210,14 @@ class _Batch:
         self.headers = headers
         self.session_equity = session_equity
         self.offset = offset
-        self.none = (np.zeros(0), np.zeros(0), np.zeros(0, np.int64), *[np.zeros(0, np.int8)] * 2)
+        self.none = np.zeros(0)
+        self.no_counts = np.zeros(0, np.int64)
+        self.no_codes = np.zeros(0, np.int8)
         self.logs = new_logs(1)
         self.local = threading.local()
 
     def run(self, k: int) -> None:
+        """Run set k of the batch."""
         plan = self.plans[k]
         local = self.local
         if not hasattr(local, "journal"):
@@ -225,7 +228,11 @@ class _Batch:
         journal["next_action"] = first_action(self.feed, self.first_bar)
         state = new_state(plan, self.cash, self.first_bar)
         row = self.offset + k
-        record = Record(*self.none, self.session_equity[row], local.dates)
+        none = self.none
+        record = Record(
+            none, none, self.no_counts, self.no_codes, self.no_codes,
+            self.session_equity[row], local.dates,
+        )  # fmt: skip
         n_bars = self.feed.matrix.shape[1]
         run_nb(
             plan, state, journal, scratch, self.feed, self.logs, record,

@@ -307,9 +307,7 @@ def _prices(resolver: Resolver, document: StrategyDocument) -> Prices:
     )
 
 
-def _distance(
-    resolver: Resolver, value: str | float | None, path: str
-) -> tuple[Node | None, bool]:
+def _distance(resolver: Resolver, value: str | float | None, path: str) -> tuple[Node | None, bool]:
     """Resolve a distance; one that ends in % is a share of the average entry."""
     if value is None:
         return None, False
