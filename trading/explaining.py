@@ -50,7 +50,7 @@ def position_facts(run: SleeveRun, feed: Feed) -> tuple[NDArray[np.float64], NDA
     for i, following in zip(events, [*events[1:], n], strict=True):
         if i in splits and held:
             price /= splits[i]
-            held = int(round(held * splits[i]))
+            held = round(held * splits[i])
         while k < len(changes) and changes[k][0] == i:
             fill = changes[k][1]
             lots = int(fill["side"]) * int(fill["lots"])
