@@ -59,7 +59,7 @@ def test_rows_of_an_examples_sweep_equal_backtests(path: Path, sample_store: Sto
     document = load_document(path)
     bars = sample_bars(sample_store, document)
     headers = assert_rows_equal_backtests(document, bars, some_sets(document, 4, 1))
-    assert headers["n_fills"].min() > 0
+    assert headers["n_fills"].max() > 0
     assert len(set(headers["last_equity"].tolist())) > 1
 
 

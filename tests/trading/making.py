@@ -29,6 +29,7 @@ from trading.linker import Linker
 from trading.planning import LinkedStrategy, link_strategy, policy_record
 from trading.sleeve import SleeveRun, run_sleeve, state_bytes
 from trading.stepping import SteppedSleeve
+from trading.sweep import bars_per_year
 
 # Marks in the volume column, and the conditions that read them.
 BUY, SELL, SHORT, COVER = 1.0, 2.0, 3.0, 4.0
@@ -325,6 +326,11 @@ class Run:
         """Why each trade was closed."""
         return [codes.REASONS[k] for k in self.raw.trades["reason"]]
 
+    def column(self, name: str) -> list[float]:
+        """Return the values of a named indicator, one for each bar."""
+        row = next(c.row for c in self.linked.strategy.indicators if c.name.endswith(name))
+        return [float(x) for x in self.linked.feed.matrix[row]]
+
     @property
     def state_bytes(self) -> bytes:
         return state_bytes(self.linked.plan, self.raw.state)
@@ -384,7 +390,9 @@ def link(
         has_quotes=bars.bid is not None,
         optimistic=optimistic,
     )
-    linked = link_strategy(linker, resolved, bound, policy, periods_per_year=252.0, explain=True)
+    linked = link_strategy(
+        linker, resolved, bound, policy, periods_per_year=bars_per_year(bars), explain=True
+    )
     return Linked(linker, linked, build_feed(linker, bars, threads=1))
 
 

@@ -198,9 +198,9 @@ def test_a_shift_looks_back_bars_of_its_own_series():
 
 
 def test_highest_and_lowest_include_this_bar():
-    got = columns(bars_of([3, 1, 2, 5, 4]), top="highest(x, 3)", low="lowest(x, 2)")
+    got = columns(bars_of([3, 1, 2, 5, 4]), top="highest(x, 3)", bottom="lowest(x, 2)")
     assert same(got["top"], [NAN, NAN, 3, 5, 5])
-    assert same(got["low"], [NAN, 1, 1, 2, 4])
+    assert same(got["bottom"], [NAN, 1, 1, 2, 4])
 
 
 def test_prices_of_a_bar_and_their_means():
@@ -318,8 +318,8 @@ def test_an_indicator_of_the_session_stands_beside_others_of_a_higher_timeframe(
     rows = [flat(10.0 + k, 1.0) for k in range(8)]
     bars = intraday_bars([rows, rows], "30m", periods=("1h",), session_bars=8)
     got = columns(bars, a="sma(close, 2) @ 1h", b="vwap() @ 1h")
-    # Hours close at 11, 13, 15, 17; the volume-weighted mean of their typical prices
-    # ((2 x 11 + 10.. are left out: flat bars make high = close = the later price) restarts daily.
+    # The first hour goes from 10 to 11, the second from 12 to 13; the volume-weighted
+    # price begins anew with each session.
     first = (11 + 10 + 11) / 3
     assert got["b"][1] == pytest.approx(first)
     assert got["b"][9] == pytest.approx(first)
