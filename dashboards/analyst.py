@@ -22,6 +22,8 @@ _ICON = Path(__file__).parent / "icon.svg"
 
 def main() -> None:
     """Show the page that the address names."""
+    # Before the navigation, which would take the page's own icon for the browser's tab.
+    st.set_page_config(page_icon=str(_ICON), layout="wide")
     page = st.navigation(
         [
             st.Page(RESULTS_PAGE, title="Results", icon=":material/table_view:", default=True),
@@ -31,9 +33,7 @@ def main() -> None:
         ],
         position="top",
     )
-    st.set_page_config(
-        page_title=f"{page.title} · Quarterdeck", page_icon=str(_ICON), layout="wide"
-    )
+    st.set_page_config(page_title=f"{page.title} · Quarterdeck")
     # Streamlit leaves a hand's breadth empty above the title.
     st.html("<style>.stMainBlockContainer{padding-top:4.5rem;padding-bottom:3rem}</style>")
     page.run()

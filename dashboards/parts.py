@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
@@ -14,6 +13,9 @@ from dashboards.loading import Backtest, Found
 from research import look
 from research.look import Theme
 from research.report_parts import Grid, Level, Note
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 # Streamlit's own font, so that charts and page read as one.
 _FONT = "'Source Sans', sans-serif"

@@ -52,7 +52,8 @@ def draw(
         theme=parts.theme(),
     )  # fmt: skip
     parts.show_chart(figure, key, f"Price of {symbol} with entries and exits")
-    st.caption(f"{prices.height:,} bars, {within.height:,} trades in this range.")
+    trades_said = "1 trade" if within.height == 1 else f"{within.height:,} trades"
+    st.caption(f"{prices.height:,} bars, {trades_said} in this range.")
 
 
 def choose_range(backtest: Backtest) -> tuple[str, date, date]:

@@ -138,7 +138,8 @@ def _show_difference_table(rows: Sequence[Difference], names: Sequence[str]) -> 
         [(row.path, *row.values) for row in rows], schema=["Field", *names], orient="row"
     )
     st.table(frame.to_pandas().set_index("Field"))
-    st.caption(f"{UNSET} means that it is not set.")
+    if any(UNSET in row.values for row in rows):
+        st.caption(f"{UNSET} means that it is not set.")
 
 
 page()

@@ -12,9 +12,9 @@ from research.comparison import overview_frame
 def page() -> None:
     """Show the page."""
     found = find_backtests()
-    parts.page_head(
-        "Results", f"{len(found.ready)} backtests that are stored here, latest first", found.at
-    )
+    n_ready = len(found.ready)
+    stored = "1 stored backtest" if n_ready == 1 else f"{n_ready} stored backtests, latest first"
+    parts.page_head("Results", stored, found.at)
     if found.problem:
         st.warning(f"The record of runs can't be read: {parts.escaped(found.problem)}")
     _show_unready(found)

@@ -38,12 +38,16 @@ def browser_page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-@pytest.fixture
-def free_port() -> int:
+def unused_port() -> int:
     """Return a port of this machine on which nobody listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def free_port() -> int:
+    return unused_port()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from foundation.home import CHECKOUT
 from research.results import open_result
+from tests.browser.conftest import unused_port
 from tests.research.made_result import make_result
 
 FIRST, SECOND = "0123456789ab", "123456789abc"
@@ -25,33 +26,40 @@ FIRST, SECOND = "0123456789ab", "123456789abc"
 PATIENCE_MS = 240_000
 
 
-@pytest.fixture
-def two_results(home: Path) -> Path:
-    make_result(home / "results" / "average-cross" / FIRST, n_bars=500, run_id=FIRST)
+@pytest.fixture(scope="module")
+def two_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = tmp_path_factory.mktemp("analyst-home") / "results"
+    make_result(results / "average-cross" / FIRST, n_bars=500, run_id=FIRST)
     make_result(
-        home / "results" / "second-cross" / SECOND, n_bars=500, seed=11, symbols=("ALFA",),
+        results / "second-cross" / SECOND, n_bars=500, seed=11, symbols=("ALFA",),
         name="second-cross", run_id=SECOND,
     )  # fmt: skip
-    return home / "results"
+    return results
 
 
-@pytest.fixture
-def app_url(two_results: Path, free_port: int, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def app_url(two_results: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start the app as a person does, on a port of its own."""
-    log = tmp_path / "streamlit.log"
+    port = unused_port()
+    log = tmp_path_factory.mktemp("analyst-log") / "streamlit.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", "dashboards/analyst.py",
-             "--server.port", str(free_port), "--server.address", "127.0.0.1"],
-            cwd=CHECKOUT, stdout=output, stderr=subprocess.STDOUT, env=os.environ.copy(),
+             "--server.port", str(port), "--server.address", "127.0.0.1"],
+            cwd=CHECKOUT, stdout=output, stderr=subprocess.STDOUT,
+            env=os.environ | {"QUARTERDECK_HOME": str(two_results.parent)},
         )  # fmt: skip
-    url = f"http://127.0.0.1:{free_port}"
+    url = f"http://127.0.0.1:{port}"
     try:
         _wait_until_up(url, server, log)
         yield url
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        try:
+            server.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
 def _wait_until_up(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
