@@ -22,7 +22,9 @@ from pathlib import Path
 from foundation.errors import QuarterdeckError
 
 HOST = "127.0.0.1"
-READY_TIMEOUT_S = 120.0
+# A small machine that runs other things takes minutes to import everything.
+READY_TIMEOUT_S = 300.0
+_TELL_EVERY_S = 20.0
 STOP_TIMEOUT_S = 10.0
 _POLL_S = 0.2
 _N_PORTS_TRIED = 100
@@ -163,8 +165,12 @@ class Supervisor:
             If one ends or does not answer in time.
         """
         began = time.monotonic()
+        told = began
         waiting = dict(self._services)
         while waiting:
+            if time.monotonic() - told > _TELL_EVERY_S:
+                told = time.monotonic()
+                self.tell(f"  waiting for {', '.join(waiting)}, {told - began:.0f} s")
             for name, service in list(waiting.items()):
                 status = self._running[name].poll()
                 if status is not None:
