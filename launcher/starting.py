@@ -173,17 +173,13 @@ def services(
 ) -> tuple[list[Service], list[Screen]]:
     """Return what is to run, with the ports chosen, and what to print of it."""
     from launcher.supervisor import HOST, Service, free_port
-    from pipelines.instance import dagster_home
+    from pipelines.instance import dagster_environment
 
     programs = Path(sys.executable).parent
     dagster = free_port(dagster_port)
     analyst = free_port(analyst_port, taken=(dagster,))
     shared = {"QUARTERDECK_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"}
-    orchestration = {
-        **shared,
-        "DAGSTER_HOME": str(dagster_home(settings.home)),
-        "DAGSTER_DISABLE_TELEMETRY": "yes",
-    }
+    orchestration = shared | dagster_environment(settings.home)
     workspace = str(CHECKOUT / "workspace.yaml")
     dagster_url, analyst_url = f"http://{HOST}:{dagster}", f"http://{HOST}:{analyst}"
     running = [

@@ -155,7 +155,8 @@ def test_the_log_tells_how_far_the_run_is(default):
         "3 of 4 instruments, 75 %",
         "4 of 4 instruments, 100 %",
     ]
-    assert "4 of 4 formats, 100 %: report csv" in default.lines
+    assert "2 of 4 formats, 50 %: report xlsx" in default.lines
+    assert "4 of 4 formats, 100 %: report" in default.lines
 
 
 def test_tags_say_which_strategy_and_version_ran(default):
@@ -231,7 +232,7 @@ def test_a_result_goes_to_the_folder_asked_for_but_never_over_other_files(defaul
     ("options", "message"),
     [
         ({"strategy": SMALL.replace("rsi(close, $length) < 30", "rsi(clsoe, $length) < 30")},
-         "enter_long: unknown name 'clsoe' at column 5; did you mean 'close'?"),
+         "enter_long: unknown name `clsoe` at column 5; did you mean `close`?"),
         ({"strategy": "examples/none_such.yaml"},
          "strategy: no file 'examples/none_such.yaml', and no digits of a version's hash"),
         ({"strategy": SMALL, "symbols": ["AAPLE"]},
