@@ -198,7 +198,7 @@ def psar_step_nb(registers, acceleration, maximum, high, low):
     if direction > 0.0:
         if low <= stop:
             direction = -1.0
-            value = max(extreme, last_high, high)
+            value = max(extreme, high)
             factor = step
             extreme = low
             stop = max(value + factor * (extreme - value), last_high, high)
@@ -210,7 +210,7 @@ def psar_step_nb(registers, acceleration, maximum, high, low):
             stop = min(value + factor * (extreme - value), last_low, low)
     elif high >= stop:
         direction = 1.0
-        value = min(extreme, last_low, low)
+        value = min(extreme, low)
         factor = step
         extreme = high
         stop = min(value + factor * (extreme - value), last_low, low)
