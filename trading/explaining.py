@@ -47,7 +47,7 @@ def position_facts(run: SleeveRun, feed: Feed) -> tuple[NDArray[np.float64], NDA
     splits = {int(a["i_bar"]): float(a["split_ratio"]) for a in feed.actions}
     events = sorted({i for i, _ in changes} | {i for i in splits if i < n})
     k = 0
-    for i, following in zip(events, [*events[1:], n], strict=True):
+    for i, following in zip(events, [*events, n][1:], strict=True):
         if i in splits and held:
             price /= splits[i]
             held = round(held * splits[i])
