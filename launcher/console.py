@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Work that ends sooner shows no bar, and pays no import for one.
 _DELAY_S = 0.7
+# Wide enough that a table in a pipe or file breaks no line.
+_PIPE_WIDTH = 5_000
 
 
 def error_line(message: str) -> None:
@@ -55,7 +57,7 @@ def output() -> Console:
 
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=200)
+        console = Console(highlight=False, width=_PIPE_WIDTH)
     return console
 
 
