@@ -6,6 +6,7 @@ error, 2 wrong usage, 130 interrupted.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from foundation.errors import QuarterdeckError
@@ -19,7 +20,14 @@ def main() -> None:
     # Before any command imports numba.
     use_kernel_cache(data_home())
     try:
-        _run(sys.argv[1:])
+        try:
+            _run(sys.argv[1:])
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except QuarterdeckError as error:
         error_line(str(error))
         sys.exit(1)

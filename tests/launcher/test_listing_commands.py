@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,15 @@ def test_import_of_the_sample_twice_changes_nothing(run: Run, home: Path) -> Non
     files = {path: path.stat().st_mtime_ns for path in (home / "bars").rglob("*.parquet")}
     assert run("import", "sample").code == 0
     assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+def test_reader_that_stops_reading_causes_no_traceback(home: Path) -> None:
+    command = f"{sys.executable} -m launcher.command indicators --json | head -n 1"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "[\n"
+    assert done.stderr == ""
 
 
 def test_version_names_what_results_rest_on(run: Run, home: Path) -> None:
