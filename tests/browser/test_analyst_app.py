@@ -117,12 +117,13 @@ def test_analyst_compares_two_backtests_and_looks_into_one(
     tick_row(page, 1)
     expect(page.get_by_role("button", name="Compare 2")).to_be_enabled(timeout=PATIENCE_MS)
     picture(page, screenshots / "analyst-1-results.png")
-    assert "pick=" in page.url
+    expect(page).to_have_url(re.compile("pick=.*pick="), timeout=PATIENCE_MS)
 
     page.get_by_role("button", name="Compare 2").click()
     expect(page.get_by_role("heading", name="Compare")).to_be_visible(timeout=PATIENCE_MS)
     page.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=PATIENCE_MS)
     settled(page)
+    expect(page).to_have_url(re.compile("run=.*run="), timeout=PATIENCE_MS)
     assert sorted(re.findall(r"run=(\w+)", page.url)) == [FIRST, SECOND]
     legend = page.locator(".legendtext")
     expect(legend).to_have_count(2, timeout=PATIENCE_MS)
@@ -132,7 +133,7 @@ def test_analyst_compares_two_backtests_and_looks_into_one(
     page.get_by_role("link", name="Open average-cross").click()
     expect(page.get_by_role("tab", name="Overview")).to_be_visible(timeout=PATIENCE_MS)
     settled(page)
-    assert f"run={FIRST}" in page.url
+    expect(page).to_have_url(re.compile(f"run={FIRST}"), timeout=PATIENCE_MS)
     picture(page, screenshots / "analyst-3-backtest.png")
 
     page.get_by_role("tab", name="Trades").click()
@@ -156,10 +157,9 @@ def test_analyst_compares_two_backtests_and_looks_into_one(
     page.get_by_text("What was decided, and why not").wait_for(timeout=PATIENCE_MS)
     settled(page)
     page.get_by_role("button", name="Previous").click()
-    settled(page)
     expect(page.get_by_text("Value at the close")).to_be_visible(timeout=PATIENCE_MS)
-    assert "view=Why" in page.url
-    assert "bar=" in page.url
+    expect(page).to_have_url(re.compile("view=Why.*bar="), timeout=PATIENCE_MS)
+    settled(page)
     picture(page, screenshots / "analyst-5-why.png")
 
     link = page.url
