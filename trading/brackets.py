@@ -236,9 +236,9 @@ def move_stop_nb(policy, state, i_bracket, price, now):
         if side * (price - bracket.average_entry) >= at:
             bracket.break_even_done = 1
             moved = True
-    if side * (price - bracket.extreme) > 0.0:
+    if trails and side * (price - bracket.extreme) > 0.0:
         bracket.extreme = price
-        moved = moved or trails
+        moved = True
     if moved:
         place_stop_nb(policy, state, i_bracket, now)
 

@@ -29,7 +29,7 @@ from trading.dtypes import (
 )
 from trading.orders import CANCEL, end_order_nb
 from trading.portfolio import book_cash_nb, close_trade_nb
-from trading.sizing import floor_lots_nb
+from trading.sizing import floor_lots_nb, round_price_nb
 
 
 @inner_kernel
@@ -43,13 +43,13 @@ def pay_dividend_nb(policy, header, journal, dividend, ts):
 
 
 @inner_kernel
-def split_order_nb(order, ratio):
+def split_order_nb(policy, order, ratio):
     """Rescale a working order's quantity and prices."""
     order.leaves_lots = floor_lots_nb(order.leaves_lots * ratio)
     order.filled_lots = floor_lots_nb(order.filled_lots * ratio)
     order.lots = order.leaves_lots + order.filled_lots
-    order.limit_price /= ratio
-    order.stop_price /= ratio
+    order.limit_price = round_price_nb(order.limit_price / ratio, policy.tick, order.side)
+    order.stop_price = round_price_nb(order.stop_price / ratio, policy.tick, order.side)
     order.n_replaced += 1
 
 
@@ -86,7 +86,7 @@ def split_nb(policy, state, journal, ratio, ts):
             order = state.orders[i_order]
             if order.state == FREE:
                 continue
-            split_order_nb(order, ratio)
+            split_order_nb(policy, order, ratio)
             if order.leaves_lots == 0 and order.role == ENTRY:
                 end_order_nb(policy, state, journal, i_order, CANCEL, SIZE_ROUNDS_TO_ZERO, ts)
             elif order.leaves_lots == 0:

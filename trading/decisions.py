@@ -221,10 +221,13 @@ def entry_side_nb(plan, state, matrix, flags, i, only_side, stack):
         short_entry = condition_nb(F_ENTER_SHORT, plan, header, matrix, flags, i, stack)
     if long_entry == TRUE and short_entry == TRUE:
         return 0, CONFLICTING_ENTRIES
-    if long_entry == TRUE:
-        return 1, NO_REASON
-    if short_entry == TRUE:
-        return -1, NO_REASON
+    if long_entry == TRUE or short_entry == TRUE:
+        side = 1 if long_entry == TRUE else -1
+        leave = F_EXIT_LONG if side > 0 else F_EXIT_SHORT
+        # An exit wins over an entry at the same close, held or not (rule 2).
+        if condition_nb(leave, plan, header, matrix, flags, i, stack) == TRUE:
+            return 0, EXIT_CONDITION
+        return side, NO_REASON
     if long_entry == UNKNOWN or short_entry == UNKNOWN:
         return 0, WARMING_UP
     return 0, CONDITION_FALSE

@@ -253,7 +253,7 @@ BRACKET = np.dtype(
         ("break_even_at", "f8"),
         ("break_even_offset", "f8"),
         ("break_even_done", "i8"),
-        ("extreme", "f8"),  # Best price reached after the entry.
+        ("extreme", "f8"),  # Best price reached after the entry, while a stop trails.
         ("volatility", "f8"),  # Per year at the decision, of a volatility target.
     ]
 )

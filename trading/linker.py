@@ -577,11 +577,34 @@ class Linker:
             # 70 crosses above x when x crosses below 70.
             a, b, direction = b, a, c.BELOW if direction == c.ABOVE else c.ABOVE
         assert isinstance(a, Row)
+        if self.adjusted and a.dimension != b.dimension:
+            return self._cross_of_units(frame, direction, a, b)
         if isinstance(b, Literal):
             return Flag(
                 frame.add(c.CROSS_LITERAL, direction, (a.row,), (b.value,), 3, flag_output=True)
             )
         return Flag(frame.add(c.CROSS, direction, (a.row, b.row), (), 3, flag_output=True))
+
+    def _cross_of_units(self, frame: Frame, direction: int, a: Row, b: Value) -> Flag:
+        """Link a crossing of values that a split rescales differently, such as a price and 100.
+
+        The value of the bar before counts in today's prices, so that a split is no crossing.
+        """
+        op = f.GREATER if direction == c.ABOVE else f.LESS
+        now = self._compare(frame, op, a, b)
+        before = self._compare(frame, op, self._before(frame, a), self._before(frame, b))
+        return self._logic(frame, f.AND, (now, self._logic(frame, f.NOT, (before,))))
+
+    def _before(self, frame: Frame, value: Value) -> Value:
+        """Link the value of the bar before, in today's prices."""
+        if isinstance(value, Literal):
+            return value
+        from trading.indicators.catalogue import ROLLING
+
+        spec = next(x for x in ROLLING.values() if x.op == ops.OP_REF)
+        rows = (self._kernel_row(frame, value),)
+        row = frame.add(c.INDICATOR, ops.OP_REF, rows, (1.0,), spec.state_size((1.0,)))
+        return self._unadjust(frame, Row(row, value.dimension, adjusted=True))
 
     def setup(self, stages: tuple[Flag, ...], withins: tuple[float, ...]) -> Flag:
         """Link a staged setup; the flag says whether its trigger may count."""

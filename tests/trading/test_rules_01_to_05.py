@@ -554,3 +554,13 @@ def test_rule_5_stop_limit_pays_no_slippage_but_a_stop_does():
         daily_bars([(*FLAT, BUY), (101, 105, 100, 104)]),
     )
     assert prices(made) == pytest.approx([104.03])
+
+
+def test_rule_2_exit_wins_over_an_entry_at_the_same_close_when_nothing_is_held():
+    document = strategy(enter_long="close > 0", exit_long="close > 100")
+    made = run(document, daily_bars([FLAT, (100, 102, 99, 101), FLAT, FLAT]))
+    # Entered at the close of 100, left at 101; not entered again at 101 itself.
+    assert made.actions == ["enter_long", "exit", "enter_long", ""]
+    made = run(document, daily_bars([(100, 102, 99, 101), FLAT, FLAT]))
+    assert made.reasons[0] == "exit_condition"
+    assert made.fills[0].bar == 2

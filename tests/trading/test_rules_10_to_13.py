@@ -32,6 +32,7 @@ from tests.trading.making import (
 )
 from trading import codes
 from trading.bars import ACTION, Bars
+from trading.dtypes import TRUE
 from trading.indicators.catalogue import INDICATORS
 
 
@@ -519,6 +520,29 @@ def test_rule_12_a_dividend_is_taken_off_the_prices_before_it():
     linked = link(strategy(enter_long="close < 0", indicators={"mean": "sma(close, 2)"}), bars)
     column = linked.feed.matrix[linked.strategy.indicators[0].row]
     assert column[1] == pytest.approx(100.5)
+
+
+def test_rule_12_a_split_is_no_crossing_of_a_level():
+    """From 150 to 75 by 2 for 1: yesterday was at 75 in today's prices, below 100 as today."""
+    rows = [flat(150), flat(150), flat(75), flat(101), flat(99)]
+    bars = daily_bars(rows, actions=[(2, 2.0, 0.0)])
+    document = strategy(
+        enter_long="crosses_below(close, 100)", enter_short="crosses_above(close, 100)"
+    )
+    linked = link(document, bars)
+    crossed = {
+        name: (linked.feed.flags[row] == TRUE).tolist()
+        for name, row in linked.strategy.condition_rows.items()
+    }
+    assert crossed["enter_long"] == [False, False, False, False, True]
+    assert crossed["enter_short"] == [False, False, False, True, False]
+
+
+def test_rule_12_a_rescaled_price_is_rounded_to_the_tick_away_from_advantage():
+    # A stop of 96.95 is 32.3167 after 3 for 1, and is sold down.
+    bars = daily_bars([flat(100, BUY), flat(100), flat(33.5)], tick=0.05, actions=[(2, 3.0, 0.0)])
+    got = run(long_only(exit={"stop_loss": 3.05}), bars)
+    assert [w.stop_price for w in got.working] == pytest.approx([32.30])
 
 
 def adjusted_as_of(bars: Bars, t: int) -> Bars:
