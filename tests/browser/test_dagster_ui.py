@@ -120,24 +120,29 @@ def test_an_admin_launches_a_backtest_by_clicking(
 
     page.wait_for_url("**/runs/*")
     expect(page.get_by_text("Success", exact=True).first).to_be_visible(timeout=N_MS_TO_RUN)
-    for tag in ("quarterdeck/strategy", "quarterdeck/version", "quarterdeck/run_id"):
-        expect(page.get_by_text(tag).first).to_be_visible(timeout=N_MS_TO_LOAD)
     page.screenshot(path=screenshots / "3-run.png")
+    # The page's header may have been read before the run got its tags.
+    page.reload()
+    page.get_by_role("button", name="View tags and config").click()
+    tags = page.get_by_role("dialog")
+    for tag in ("quarterdeck/strategy", "quarterdeck/version", "quarterdeck/run_id"):
+        expect(tags.get_by_text(tag).first).to_be_visible(timeout=N_MS_TO_LOAD)
+    page.screenshot(path=screenshots / "4-tags.png")
 
     page.goto(f"{dagster}/assets/backtest?view=overview")
     expect(page.get_by_text("Total return (%)").first).to_be_visible(timeout=N_MS_TO_LOAD)
-    page.screenshot(path=screenshots / "4-backtest.png")
+    page.screenshot(path=screenshots / "5-backtest.png")
     page.goto(f"{dagster}/assets/backtest?view=events")
     picture = page.locator("img[src^='data:image/png']").first
     if not picture.is_visible():
         page.get_by_text("Show Markdown").or_(page.get_by_text("Show markdown")).first.click()
     expect(picture).to_be_visible(timeout=N_MS_TO_LOAD)
     assert picture.evaluate("image => image.naturalWidth") == 800
-    page.screenshot(path=screenshots / "5-equity.png")
+    page.screenshot(path=screenshots / "6-equity.png")
 
     found = list(home.glob("results/rsi-stochastic-reversal/*/report.html"))
     assert len(found) == 1
     page.goto(f"{dagster}/assets/report?view=overview")
     expect(page.get_by_text(str(found[0])).first).to_be_visible(timeout=N_MS_TO_LOAD)
-    page.screenshot(path=screenshots / "6-report.png")
+    page.screenshot(path=screenshots / "7-report.png")
     assert asked_elsewhere == []
