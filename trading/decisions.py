@@ -67,7 +67,7 @@ from trading.dtypes import (
     WORKING_ENTRY,
 )
 from trading.formulas import condition_nb, evaluate_nb, has_formula_nb
-from trading.risk import check_entry_nb, check_market_nb, count_orders_nb
+from trading.risk import check_entry_nb, check_market_nb, check_rungs_nb, count_orders_nb
 from trading.sizing import round_price_nb, size_lots_nb
 
 # Bits of `Bars.flags`, as plain integers for kernels.
@@ -298,7 +298,9 @@ def enter_nb(plan, state, matrix, flags, i, bar, side, equity, stack):
     lots = size_lots_nb(policy, equity, price, risk_distance, volatility)
     if lots <= 0:
         return SIZE_ROUNDS_TO_ZERO
-    reason = check_entry_nb(policy, header, side, lots, policy.n_rungs, price, close, equity, now)
+    reason = check_rungs_nb(plan, side, lots, price, limit, step, close)
+    if reason == NO_REASON:
+        reason = check_entry_nb(policy, header, side, lots, policy.n_rungs, price, equity, now)
     if reason != NO_REASON:
         return reason
     b = open_bracket_nb(

@@ -110,6 +110,54 @@ def test_rule_14_a_price_outside_the_collar_is_refused(price, reason):
     assert run(document, daily_bars([flat(100, BUY)])).reasons == [reason]
 
 
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        # Limits at 99, 97 and 95, stops at 101, 103 and 105: the farthest is 5 % away.
+        ({"type": "limit", "price": 99}, ""),
+        ({"type": "limit", "price": 98.99}, "price_collar"),
+        ({"type": "stop", "price": 101}, ""),
+        ({"type": "stop", "price": 101.01}, "price_collar"),
+        # The limit of the last rung is 1 beyond its stop at 104, or more.
+        ({"type": "stop_limit", "price": 100, "limit": 101}, ""),
+        ({"type": "stop_limit", "price": 100, "limit": 101.01}, "price_collar"),
+    ],
+)
+def test_rule_14_the_collar_holds_for_the_farthest_rung(entry, reason):
+    document = long_only(
+        entry=entry | {"time_in_force": "gtc"},
+        orders={"count": 3, "step": 2},
+        risk={"price_collar": 0.05},
+    )
+    assert run(document, daily_bars([flat(100, BUY)])).reasons == [reason]
+
+
+@pytest.mark.parametrize(
+    ("risk", "reason"),
+    [
+        # 100 units as 25, 25 and 50, the last at 98: 4,900 at most.
+        ({"max_order_quantity": 50}, ""),
+        ({"max_order_quantity": 49}, "order_quantity_limit"),
+        ({"max_order_notional": 4900}, ""),
+        ({"max_order_notional": 4899}, "order_notional_limit"),
+        # The whole ladder of 100 x 100 is a tenth of equity.
+        ({"max_position_fraction": 0.1}, ""),
+        ({"max_position_fraction": 0.0999}, "position_limit"),
+    ],
+)
+def test_rule_14_limits_of_an_order_hold_for_each_rung_and_the_positions_for_the_ladder(
+    risk, reason
+):
+    document = long_only(
+        entry={"type": "limit", "price": 100, "time_in_force": "gtc"},
+        orders={"count": 3, "step": 1, "weights": [1, 1, 2]},
+        risk=risk,
+    )
+    got = run(document, daily_bars([flat(100, BUY)]))
+    assert got.reasons == [reason]
+    assert len(got.working) == (0 if reason else 3)
+
+
 @pytest.mark.parametrize(("most", "reason"), [(2, "order_rate"), (3, "")])
 def test_rule_14_a_ladder_of_more_orders_than_the_minute_allows_is_refused(most, reason):
     document = long_only(
