@@ -15,6 +15,7 @@ from trading.arrays import Feed
 from trading.bars import ACTION, Bars
 from trading.dtypes import BAR
 from trading.engine import BLOCK_BARS, pack_bars_nb
+from trading.finer import check_finer
 from trading.linker import Frame, Linker
 
 # Below this much work threads cost more than they bring.
@@ -243,8 +244,8 @@ def _feed(
         closes.max(axis=1),
         _own(bars.actions, ACTION),
         finer,
-        _own(finer_ts, np.int64),
-        _own(finer_start, np.int64),
+        finer_ts,
+        finer_start,
     )
 
 
@@ -331,7 +332,13 @@ def _finer(
         if finer.bid is None or finer.ask is None:
             raise DataError("finer bars must carry bid and ask where the bars do")
         rows += [finer.bid, finer.ask]
-    return np.ascontiguousarray(np.vstack(rows)), finer.ts, bars.finer_start
+    prices, ts = np.ascontiguousarray(np.vstack(rows)), _own(finer.ts, np.int64)
+    start = _own(bars.finer_start, np.int64)
+    try:
+        check_finer(ts, prices, _own(bars.ts, np.int64), _own(bars.close_ts, np.int64), start)
+    except DataError as error:
+        raise DataError(f"{bars.instrument.symbol}: {error}") from None
+    return prices, ts, start
 
 
 def _finer_range(

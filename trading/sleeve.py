@@ -11,6 +11,7 @@ from foundation.errors import DataError
 from trading import dtypes as d
 from trading.arrays import Feed, Logs, Record
 from trading.engine import finish_nb, run_nb
+from trading.finer import finer_differ
 from trading.portfolio import NO_SESSION
 
 
@@ -164,7 +165,8 @@ def run_sleeve(
         Whether to keep fills, orders, trades and a value per bar; a sweep
         keeps only the header and the sessions.
     every_bar : bool
-        Process every bar instead of passing over idle ones.
+        Process every bar instead of passing over idle ones. So it is anyway
+        where finer bars have another range than their bar.
     progress : callable of (done, total) or None
         Called about every hundredth of a long run.
     """
@@ -175,6 +177,7 @@ def run_sleeve(
     record = new_record(n_bars if keep_rows else 0, n_sessions)
     journal = new_journal(keeps=keep_rows, next_action=first_action(feed, first_bar))
     scratch = np.zeros(1, d.SCRATCH)
+    every_bar = every_bar or finer_differ(plan, feed)
     chunk = n_bars if progress is None else max(100_000, n_bars // 100)
     i = first_bar
     while i < n_bars:

@@ -2,11 +2,13 @@
 
 All timeframes of a strategy share one matrix of a single column: what a row
 holds is the newest value. State is flat and can be copied, stored as bytes and
-restored. Corporate actions come with the bar.
+restored. Corporate actions and finer bars come with the bar.
 
 A step takes a few microseconds, most of which a call from Python with many
 arrays would spend on looking at them. So the sleeve's arrays are handed over
-once, as addresses; `SteppedSleeve` keeps them alive.
+once, as addresses; `SteppedSleeve` keeps them alive. An indicator of the long
+tail is computed by a library of Python: the step calls back for it, between the
+nodes that it reads and those that read it.
 """
 
 from __future__ import annotations
@@ -16,25 +18,34 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from llvmlite import ir
 from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from foundation.errors import SpecError
+from foundation.errors import DataError, SpecError
 from trading import columns as c
 from trading import dtypes as d
 from trading.bars import ACTION, Bars
 from trading.compiling import allocating_kernel, inner_kernel
 from trading.engine import load_bar_nb, process_bar_nb
 from trading.feeding import price_factors
+from trading.finer import FinerBars, check_finer, finer_bars
 from trading.linker import Frame, Linker
 from trading.sleeve import new_journal, new_state, state_bytes
+from trading.tail_windows import COMPUTED, TailWindows, WindowedIndicator
 
 # Places in the numbers of a bar.
 PRICES, QUOTES, FACTS, FACTORS, N_NUMBERS = 0, 5, 13, 17, 19
 # Places in the integers of a bar; period codes follow.
 TS, CLOSE_TS, SESSION, BAR_FLAGS, TRADE, N_ACTIONS, CODES = range(7)
+# Lines of the handle that change: finer bars, their times, and the long tail's function.
+FINER, FINER_TS, TAIL = 20, 21, 22
+# Rows of finer bars: open, high, low, close, volume, then bid and ask.
+FINER_ROWS = 13
+# In the place of an action: the long tail failed, and no decision was taken.
+NOT_COMPUTED = -1
 FROM_SESSION = -1
 LEAF_SOURCES = {
     "hour": FACTS,
@@ -103,9 +114,74 @@ def pointer_nb(typing_context, address):
     return types.voidptr(types.int64), generate
 
 
+@intrinsic
+def call_nb(typing_context, address, number):
+    """Call the C function of one integer that stands at an address; return its integer."""
+
+    def generate(context, builder, signature, arguments):
+        integer = ir.IntType(64)
+        function = ir.FunctionType(integer, [integer]).as_pointer()
+        return builder.call(builder.inttoptr(arguments[0], function), [arguments[1]])
+
+    return types.int64(types.int64, types.int64), generate
+
+
 @inner_kernel
-def take_bar_nb(columns, memory, source, bar, policy, numbers, integers):
-    """Put a bar into the column, update the higher frames and compute all nodes."""
+def compute_frame_nb(columns, memory, k, tail):
+    """Compute the nodes of frame k at its newest bar.
+
+    Parameters
+    ----------
+    k : int
+        Line of `columns.bounds`.
+    tail : int
+        Address of the function that computes a node of the long tail by its
+        number; 0 where there is none.
+
+    Returns
+    -------
+    bool
+        Whether all could be computed.
+    """
+    start = columns.bounds[k, 0]
+    stop = columns.bounds[k, 1]
+    if tail != 0:
+        for n in range(start, stop):
+            if columns.nodes[n].kind != c.EXTERNAL:
+                continue
+            c.run_nodes_nb(
+                columns.nodes, columns.inputs, columns.params, memory.buffer,
+                memory.matrix, memory.flags, start, n, 0, 1,
+            )  # fmt: skip
+            if call_nb(tail, columns.nodes[n].op) != COMPUTED:
+                return False
+            start = n + 1
+    c.run_nodes_nb(
+        columns.nodes, columns.inputs, columns.params, memory.buffer,
+        memory.matrix, memory.flags, start, stop, 0, 1,
+    )  # fmt: skip
+    return True
+
+
+@inner_kernel
+def complete_above_nb(columns, memory, k, tail):
+    """Copy the open bar of higher frame k, now complete, to its rows and compute them."""
+    first_row = columns.bounds[k, 2]
+    for j in range(columns.bounds[k, 3]):
+        memory.matrix[first_row + j, 0] = memory.open_bars[k, j, 0]
+    memory.completed[k] = 1
+    return compute_frame_nb(columns, memory, k, tail)
+
+
+@inner_kernel
+def take_bar_nb(columns, memory, source, bar, policy, numbers, integers, tail):
+    """Put a bar into the column, update the higher frames and compute all nodes.
+
+    Returns
+    -------
+    bool
+        Whether all could be computed.
+    """
     matrix = memory.matrix
     flags = memory.flags
     for k in range(5):
@@ -126,13 +202,14 @@ def take_bar_nb(columns, memory, source, bar, policy, numbers, integers):
         n_leaves = columns.bounds[k, 3]
         for j in range(5, n_leaves):
             source[j, 0] = matrix[columns.leaves[j - 5], 0]
-        done = c.step_above_nb(
-            columns.nodes, columns.inputs, columns.params, memory.buffer, matrix, flags,
-            memory.aggregation[k], memory.open_bars[k], n_leaves, integers[CODES + k], source,
-            columns.bounds[k, 2], columns.bounds[k, 0], columns.bounds[k, 1],
-        )  # fmt: skip
-        if done:
-            memory.completed[k] = 1
+        state = memory.aggregation[k]
+        leaves = memory.open_bars[k]
+        if c.begin_bar_nb(state, integers[CODES + k]):
+            if not complete_above_nb(columns, memory, k, tail):
+                return False
+        if c.add_bar_nb(state, integers[CODES + k], leaves, 0, source, 0):
+            if not complete_above_nb(columns, memory, k, tail):
+                return False
     for r in range(columns.reads.shape[0]):
         there = columns.reads[r, 0]
         here = columns.reads[r, 1]
@@ -141,14 +218,13 @@ def take_bar_nb(columns, memory, source, bar, policy, numbers, integers):
             flags[here, 0] = flags[there, 0] if known else 1
         else:
             matrix[here, 0] = matrix[there, 0] if known else np.nan
-    c.run_nodes_nb(
-        columns.nodes, columns.inputs, columns.params, memory.buffer, matrix, flags,
-        columns.bounds[n_above, 0], columns.bounds[n_above, 1], 0, 1,
-    )  # fmt: skip
+    if not compute_frame_nb(columns, memory, n_above, tail):
+        return False
     load_bar_nb(
         policy, bar, matrix, 0,
         integers[TS], integers[CLOSE_TS], integers[SESSION], integers[BAR_FLAGS],
     )  # fmt: skip
+    return True
 
 
 @allocating_kernel
@@ -167,6 +243,7 @@ def step_nb(handle, numbers, integers):
     -------
     (int, int)
         Action and reason codes of the decision; 0 while the bar only warms up.
+        NOT_COMPUTED and 0 where the long tail failed: nothing is decided then.
     """
     h = handle
     columns = Columns(
@@ -193,19 +270,20 @@ def step_nb(handle, numbers, integers):
     scratch = carray(pointer_nb(h[17, 0]), (1,), d.SCRATCH)[0]
     bar = carray(pointer_nb(h[18, 0]), (1,), d.BAR)[0]
     actions = carray(pointer_nb(h[19, 0]), (integers[N_ACTIONS],), ACTION)
-    finer = carray(pointer_nb(h[20, 0]), (h[20, 1], h[20, 2]), FLOAT)
-    finer_ts = carray(pointer_nb(h[21, 0]), (h[21, 1],), INT)
-    take_bar_nb(columns, memory, source, bar, plan.policy, numbers, integers)
+    finer = carray(pointer_nb(h[FINER, 0]), (h[FINER, 1], h[FINER, 2]), FLOAT)
+    finer_ts = carray(pointer_nb(h[FINER_TS, 0]), (h[FINER_TS, 1],), INT)
     journal.n_fills = 0
     journal.n_orders = 0
     journal.n_trades = 0
     journal.n_cash_events = 0
     journal.next_action = 0
+    if not take_bar_nb(columns, memory, source, bar, plan.policy, numbers, integers, h[TAIL, 0]):
+        return NOT_COMPUTED, 0
     if integers[TRADE] == 0:
         return 0, 0
     return process_bar_nb(
         plan, state, journal, scratch, bar, memory.matrix, memory.flags, 0, actions,
-        finer, finer_ts, 0, 0,
+        finer, finer_ts, 0, h[FINER_TS, 1],
     )  # fmt: skip
 
 
@@ -216,6 +294,7 @@ class _Layout:
     n_flags: int
     n_state: int
     timeframes: tuple[str, ...]
+    tail: tuple[WindowedIndicator, ...]
 
 
 def _layout(linker: Linker) -> _Layout:
@@ -230,6 +309,7 @@ def _layout(linker: Linker) -> _Layout:
         rows += frame.n_rows
         flags += frame.n_flags
     tables, input_tables, params = [], [], []
+    tail: list[WindowedIndicator] = []
     bounds: list[tuple[int, int, int, int]] = []
     n_nodes = n_params = n_state = 0
     for frame in [*frames, linker.base]:
@@ -242,6 +322,10 @@ def _layout(linker: Linker) -> _Layout:
         nodes["output"] += np.where(flag_out, flag, row)
         nodes["first_param"] += n_params
         nodes["first_state"] += n_state
+        nodes["op"] += np.where(nodes["kind"] == c.EXTERNAL, len(tail), 0)
+        for e in frame.externals:
+            rows_in = tuple(row + x for x in e.input_rows)
+            tail.append(WindowedIndicator(e.spec, e.params, rows_in, row + e.output))
         bounds.append((n_nodes, n_nodes + len(nodes), row, 5 + len(frame.leaves)))
         n_nodes += len(nodes)
         n_params += len(own)
@@ -265,7 +349,7 @@ def _layout(linker: Linker) -> _Layout:
             [(row, LEAF_SOURCES[name]) for name, row in linker.base.leaves.items()], np.int64
         ).reshape(-1, 2),
     )
-    return _Layout(columns, rows, flags, n_state, tuple(numbers))
+    return _Layout(columns, rows, flags, n_state, tuple(numbers), tuple(tail))
 
 
 def _shared_leaves(linker: Linker, frames: list[Frame]) -> list[int]:
@@ -296,17 +380,9 @@ class SteppedSleeve:
         The next bar; fill them and call `take`.
     state, journal : STATE and JOURNAL arrays, shape (1,)
         After the last bar, and what happened in it.
-
-    Raises
-    ------
-    SpecError
-        If the strategy uses an indicator of the long tail, whose last bars the
-        caller would have to keep.
     """
 
     def __init__(self, linker: Linker, plan: NDArray[np.void], cash: float) -> None:
-        if linker.base.externals or any(f.externals for f in linker.frames.values()):
-            raise SpecError("an indicator without a step kernel can't be stepped by the core alone")
         layout = _layout(linker)
         self.timeframes = layout.timeframes
         n_above = len(layout.timeframes)
@@ -319,6 +395,7 @@ class SteppedSleeve:
             np.zeros((layout.n_rows, 1)),
             np.zeros((layout.n_flags, 1), np.int8),
         )
+        self._tail = TailWindows(layout.tail, self.memory.matrix) if layout.tail else None
         self.plan = plan
         self.state = new_state(plan, cash)
         self.journal = new_journal(keeps=True)
@@ -336,11 +413,19 @@ class SteppedSleeve:
             np.zeros(1, d.SCRATCH),
             np.zeros(1, d.BAR),
             self._actions,
-            np.zeros((13, 0)),
-            np.zeros(0, np.int64),
         )
+        lines = [(a.ctypes.data, *a.shape, *(0,) * (3 - a.ndim)) for a in self._arrays]
+        self._finer = np.zeros(0)
+        self._finer_ts = np.zeros(0, np.int64)
+        tail = 0 if self._tail is None else self._tail.address
         self._handle = np.array(
-            [(a.ctypes.data, *a.shape, *(0,) * (3 - a.ndim)) for a in self._arrays], np.int64
+            [
+                *lines,
+                (self._finer.ctypes.data, FINER_ROWS, 0, 0),
+                (self._finer_ts.ctypes.data, 0, 0, 0),
+                (tail, 0, 0, 0),
+            ],
+            np.int64,
         )
 
     @property
@@ -350,9 +435,13 @@ class SteppedSleeve:
 
     @property
     def state_bytes(self) -> bytes:
-        """The whole state as bytes: trading, columns and their newest values."""
-        columns = b"".join(part.tobytes() for part in self.memory)
-        return columns + state_bytes(self.plan, self.state)
+        """The whole state as bytes: columns with their newest values, windows, trading."""
+        parts: tuple[NDArray[Any], ...] = (*self.memory, *self._windows)
+        return b"".join(x.tobytes() for x in parts) + state_bytes(self.plan, self.state)
+
+    @property
+    def _windows(self) -> tuple[NDArray[np.float64], ...]:
+        return () if self._tail is None else (self._tail.values,)
 
     def restore(self, data: bytes) -> None:
         """Go back to a state that `state_bytes` gave.
@@ -367,6 +456,7 @@ class SteppedSleeve:
         policy = self.plan["policy"][0]
         parts: list[NDArray[Any]] = [
             *self.memory,
+            *self._windows,
             self.state["header"],
             self.state["brackets"][:, : policy["n_brackets"]],
             self.state["orders"][:, : policy["n_orders"]],
@@ -377,15 +467,71 @@ class SteppedSleeve:
             part[...] = np.frombuffer(data[at : at + size], part.dtype).reshape(part.shape)
             at += size
 
-    def take(self) -> tuple[int, int]:
+    def take(self, finer: FinerBars | None = None) -> tuple[int, int]:
         """Take the bar that `numbers` and `integers` hold.
+
+        Parameters
+        ----------
+        finer : FinerBars, optional
+            Those within the bar; orders are matched along them. Without them,
+            or with none, along both paths of the bar.
 
         Returns
         -------
         (int, int)
             Action and reason codes of the decision.
+
+        Raises
+        ------
+        DataError
+            If the finer bars are not ones of this bar; it is not taken then.
+        SpecError
+            If an indicator of the long tail does not take its parameters. The
+            columns have seen the bar then: `restore` an earlier state, or stop.
         """
-        return step_nb(self._handle, self.numbers, self.integers)
+        if finer is not None:
+            self._give_finer(finer)
+        action, reason = step_nb(self._handle, self.numbers, self.integers)
+        if finer is not None:
+            self._handle[FINER, 2] = self._handle[FINER_TS, 1] = 0
+        if action == NOT_COMPUTED:
+            assert self._tail is not None
+            self._tail.raise_failure()
+        return action, reason
+
+    def _give_finer(self, finer: FinerBars) -> None:
+        """Check the finer bars of the next bar and lay them where the step reads them."""
+        n = len(finer.ts)
+        blocks = [("prices", finer.prices, 5)]
+        if self.plan["policy"]["buy_row"][0] > 0:
+            if finer.bid is None or finer.ask is None:
+                raise DataError("finer bars must carry bid and ask where the bars do")
+            blocks += [("bid", finer.bid, 4), ("ask", finer.ask, 4)]
+        if n > self._finer_ts.shape[0]:
+            self._finer = np.zeros(FINER_ROWS * n)
+            self._finer_ts = np.zeros(n, np.int64)
+            self._handle[FINER, 0] = self._finer.ctypes.data
+            self._handle[FINER_TS, 0] = self._finer_ts.ctypes.data
+        ts = self._finer_ts[:n]
+        ts[:] = finer.ts
+        rows = self._finer[: FINER_ROWS * n].reshape(FINER_ROWS, n)
+        n_rows = 0
+        for name, block, n_own in blocks:
+            if block.shape != (n_own, n):
+                raise DataError(
+                    f"{n} finer bars must have {name} of shape ({n_own}, {n}), got {block.shape}"
+                )
+            rows[n_rows : n_rows + n_own] = block
+            n_rows += n_own
+        integers = self.integers
+        check_finer(
+            ts,
+            rows[:n_rows],
+            integers[TS : TS + 1],
+            integers[CLOSE_TS : CLOSE_TS + 1],
+            np.array([0, n]),
+        )
+        self._handle[FINER, 2] = self._handle[FINER_TS, 1] = n
 
     def give_actions(self, actions: NDArray[np.void]) -> None:
         """Set the corporate actions whose ex-date begins with the next bar; at most 8."""
@@ -418,6 +564,6 @@ class SteppedSleeve:
             self.integers[:] = integers[i]
             if integers[i, N_ACTIONS]:
                 self.give_actions(bars.actions[at_bar == i])
-            self.take()
+            self.take(finer_bars(bars, i))
             if i >= first_bar:
                 yield i

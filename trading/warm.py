@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -77,7 +78,8 @@ def warm_step() -> None:
 
     linked, linker = _linked()
     sleeve = SteppedSleeve(linker, linked.plan, 1000.0)
-    for _ in sleeve.step_bars(tiny_bars()):
+    bars = tiny_bars()
+    for _ in sleeve.step_bars(replace(bars, finer=bars, finer_start=np.arange(bars.n_bars + 1))):
         pass
 
 

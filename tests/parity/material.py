@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from market_data.building import attach_finer
 from market_data.loading import load_bars
 from market_data.store import Store
-from tests.trading.making import first_bars, random_bars
+from tests.trading.making import first_bars, intraday_bars, random_bars
 from trading.bars import ACTION, Bars
 from trading.document import StrategyDocument
 from trading.expressions.strategy import resolve_strategy
@@ -22,16 +23,13 @@ N_BARS = 1500
 
 
 def sample_bars(store: Store, document: StrategyDocument) -> Bars:
-    """Return the first bars of a document's first instrument, without finer ones.
-
-    Bars that are stepped come one by one; finer ones would come as steps of
-    their own.
-    """
+    """Return the first bars of a document's first instrument, with the finer ones it asks for."""
     loaded = load_bars(
         store,
         document.instruments[0],
         document.timeframe,
         periods=tuple(resolve_strategy(document).timeframes),
+        finer=document.execution.intrabar,
     )
     return first_bars(loaded.bars, min(N_BARS, loaded.bars.n_bars))
 
@@ -153,3 +151,48 @@ def made_bars(draw: Any) -> Bars:
         actions["dividend"] = draw(st.sampled_from([0.0, 0.5]))
         bars = replace(bars, actions=actions)
     return bars
+
+
+HALF_SPREAD = 0.125
+
+
+@st.composite
+def made_bars_with_finer(draw: Any) -> Bars:
+    """Make daily bars of which most hold some hours, which may reach less or more than the day."""
+    bars = draw(made_bars())
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    agree = draw(st.booleans())
+    days: list[list[tuple[float, ...] | None]] = []
+    for k in range(bars.n_bars):
+        at, hours = float(bars.prices[0, k]), []
+        for _ in range(7):
+            if random.random() < 0.3:
+                hours.append(None)
+                continue
+            close = max(at + random.integers(-8, 9) / 4, 15.0)
+            high, low = max(at, close) + random.integers(0, 3) / 4, min(at, close) - 0.25
+            hours.append((at, high, low, close, float(random.integers(0, 400))))
+            at = close + (random.integers(-4, 5) / 4 if random.random() < 0.2 else 0.0)
+        days.append(hours if random.random() < 0.8 else [None] * 7)
+    quotes = {}
+    if bars.bid is not None:
+        there = [hour for hours in days for hour in hours if hour is not None]
+        for name, side in (("bid", -HALF_SPREAD), ("ask", HALF_SPREAD)):
+            quotes[name] = [tuple(x + side for x in hour[:4]) for hour in there]
+    finer = intraday_bars(days, "1h", session_bars=0, **quotes)
+    if agree:
+        bars = _aggregated(bars, days)
+    return attach_finer(bars, finer)
+
+
+def _aggregated(bars: Bars, days: list[list[tuple[float, ...] | None]]) -> Bars:
+    """Return bars with the prices of their hours, where they have any."""
+    prices = bars.prices.copy()
+    for k, hours in enumerate(days):
+        there = np.array([hour for hour in hours if hour is not None]).reshape(-1, 5)
+        if len(there):
+            prices[:4, k] = there[0, 0], there[:, 1].max(), there[:, 2].min(), there[-1, 3]
+    quotes = {}
+    if bars.bid is not None:
+        quotes = {"bid": prices[:4] - HALF_SPREAD, "ask": prices[:4] + HALF_SPREAD}
+    return replace(bars, prices=prices, **quotes)

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foundation.errors import SpecError
 from market_data.store import Store
+from tests.parity.comparing import assert_steps_equal_the_run
 from tests.parity.material import EXAMPLES, documents, made_bars, sample_bars
 from tests.trading.making import (
     daily_bars,
@@ -24,52 +24,11 @@ from tests.trading.making import (
     step,
     strategy,
 )
-from trading import columns, engine, stepping
+from trading import columns, engine, finer, stepping
 from trading.bars import Bars
 from trading.document import load_document
-from trading.sleeve import run_sleeve, state_bytes
+from trading.sleeve import run_sleeve
 from trading.stepping import SteppedSleeve
-
-LOGS = ("fills", "orders", "trades", "cash_events")
-
-
-def comparable(plan: np.ndarray, state: np.ndarray) -> bytes:
-    """Return a state as bytes without what only a finished run of stored bars knows.
-
-    That is when the next corporate action comes, and that the last session ended.
-    """
-    state = state.copy()
-    state["header"]["wake_bar"] = 0
-    state["header"]["n_sessions"] = 0
-    return state_bytes(plan, state)
-
-
-def assert_steps_equal_the_run(document: Any, bars: Bars, cash: float = 100_000.0) -> None:
-    """Compare every row and every bit of a stepped sleeve with the run's."""
-    linked = link(document, bars)
-    whole = run_sleeve(linked.plan, linked.feed, cash)
-    sleeve = SteppedSleeve(linked.linker, linked.plan, cash)
-    rows: dict[str, list[bytes]] = {name: [] for name in LOGS}
-    per_bar: list[tuple[float, float, int]] = []
-    for _ in sleeve.step_bars(bars):
-        journal = sleeve.journal[0]
-        for name in LOGS:
-            rows[name].append(journal[name][: journal[f"n_{name}"]].tobytes())
-        header = sleeve.header
-        per_bar.append((float(header["last_equity"]), float(header["cash"]), int(header["lots"])))
-    wholes = (whole.fills, whole.order_log, whole.trades, whole.cash_events)
-    for name, expected in zip(LOGS, wholes, strict=True):
-        assert b"".join(rows[name]) == expected.tobytes(), name
-    record = whole.record
-    assert per_bar == list(
-        zip(record.equity.tolist(), record.cash.tolist(), record.lots.tolist(), strict=True)
-    )
-    stepped, expected_state = sleeve.state[0], whole.state[0]
-    for name in stepped["header"].dtype.names:
-        if name not in ("wake_bar", "n_sessions"):
-            a, b = stepped["header"][name], expected_state["header"][name]
-            assert a.tobytes() == b.tobytes(), (name, a, b)
-    assert comparable(linked.plan, sleeve.state) == comparable(linked.plan, whole.state)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -79,6 +38,7 @@ def test_an_example_stepped_through_sample_bars_gives_the_same_bits(
     document = load_document(path)
     document = replace_close_at_end(document)
     bars = sample_bars(sample_store, document)
+    assert (bars.finer is not None) == (document.execution.intrabar is not None)
     linked = link(document, bars)
     assert run_sleeve(linked.plan, linked.feed, 100_000.0).header["n_fills"] > 4
     assert_steps_equal_the_run(document, bars)
@@ -168,13 +128,6 @@ def test_warm_up_bars_change_no_state_but_the_columns():
     assert whole.header["n_fills"] > 0
 
 
-def test_an_indicator_of_the_long_tail_cant_be_stepped_by_the_core_alone():
-    bars = random_bars(1, 60)
-    linked = link(long_only(enter_long="close > linreg(close, 5)"), bars)
-    with pytest.raises(SpecError, match="without a step kernel"):
-        SteppedSleeve(linked.linker, linked.plan, 1000.0)
-
-
 def read_only(bars: Bars) -> Bars:
     """Return bars whose arrays can't be written to, as a memory map gives them."""
     for name in ("ts", "close_ts", "prices", "session", "flags", "facts", "actions"):
@@ -190,6 +143,7 @@ KERNELS = (
     columns.run_nodes_nb,
     columns.aggregate_nb,
     columns.read_rows_nb,
+    finer.find_wrong_nb,
     stepping.step_nb,
 )
 
@@ -212,12 +166,18 @@ def test_no_kernel_compiles_at_run_time_whatever_bars_come():
     )
     from market_data.building import attach_finer
 
-    finer = attach_finer(plain, minutes)
-    assert finer.finer is not None
-    assert finer.finer.n_bars == 120
+    with_minutes = attach_finer(plain, minutes)
+    assert with_minutes.finer is not None
+    assert with_minutes.finer.n_bars == 120
     run(long_only(exit={"close_at_end": True}), plain)
     compiled = None
-    for bars in (plain, quotes, acting, finer, read_only(random_bars(2, 40, periods=("1w",)))):
+    for bars in (
+        with_minutes,
+        plain,
+        quotes,
+        acting,
+        read_only(random_bars(2, 40, periods=("1w",))),
+    ):
         for keeps in (True, False):
             linked = link(document, bars)
             run_sleeve(linked.plan, linked.feed, 1e5, keep_rows=keeps)
