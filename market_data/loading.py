@@ -91,7 +91,9 @@ def load_bars(
         Finer timeframe to attach, such as ``1m``.
     adjust : {"none", "splits", "all"}
         Back-adjust prices for splits, or for splits and dividends; the
-        actions that are in the prices are then left out of the bars.
+        actions that are in the prices are then left out of the bars. Prices
+        that are adjusted, here or by the source, are on no grid: the
+        instrument's tick is 0 there.
     extended_hours : bool
         Keep bars outside the scheduled sessions.
     instrument : Instrument, optional
@@ -114,8 +116,9 @@ def load_bars(
         if n_bars < columns.n_bars:
             columns = columns.select(slice(0, n_bars))
     prices, bid, ask, left = adjust_prices(columns, read.actions, adjust)
+    adjusted = adjust != "none" or any(x.name == "prices_adjusted" for x in read.findings)
     bars = build_bars(
-        read.instrument,
+        replace(read.instrument, tick=0.0) if adjusted else read.instrument,
         parse_timeframe(read.timeframe),
         columns.ts,
         prices,

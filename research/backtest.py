@@ -215,7 +215,7 @@ def run_instrument(
 ) -> SleeveResult:
     """Run one instrument with its share of the cash, on both paths of each bar."""
     bars = loaded.bars
-    has_volume = bool((bars.prices[4] > 0.0).any())
+    has_volume = bars.has_volume(loaded.i_start)
     linker = Linker(adjusted=needs_factors(bars), has_quotes=bars.bid is not None)
     policies = []
     for optimistic in (False, True):

@@ -334,7 +334,7 @@ def _run_added_up(
                 sets,
                 cash=money,
                 first_bar=one.i_start,
-                has_volume=bool((one.bars.prices[4] > 0.0).any()),
+                has_volume=one.bars.has_volume(one.i_start),
                 progress=part,
             )
         )

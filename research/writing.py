@@ -49,9 +49,9 @@ from trading.codes import (
 )
 from trading.document import canonical
 from trading.dtypes import END_OF_DATA, FREE, ORDER_LOG, TRUE, UNKNOWN
-from trading.explaining import formula_values
+from trading.explaining import formula_of, formula_values
 from trading.identifiers import cash_event_id, client_order_id, execution_id
-from trading.planning import CONDITIONS
+from trading.planning import CONDITIONS, Formula
 
 PORTFOLIO = "PORTFOLIO"
 
@@ -332,6 +332,11 @@ def decisions_table(s: SleeveResult) -> pa.Table:
     bars, record, feed, linked = s.loaded.bars, s.run.record, s.feed, s.linked
     n = bars.n_bars - first
     lot = float(linked.plan["policy"][0]["lot"])
+
+    def asked(formula: Formula) -> Any:
+        values = formula_values(linked.plan, formula, s.run, feed)
+        return _truth(values[first:].astype(np.int8))
+
     columns: dict[str, Any] = {
         "ts": times(bars.ts[first:]),
         "symbol": _same(s.symbol, n),
@@ -342,10 +347,11 @@ def decisions_table(s: SleeveResult) -> pa.Table:
         if name in linked.condition_rows:
             columns[name] = _truth(feed.flags[linked.condition_rows[name], first:])
         elif linked.plan["starts"][0, k + 1] > linked.plan["starts"][0, k]:
-            values = formula_values(linked.plan, k, s.run, feed)
-            columns[name] = _truth(values[first:].astype(np.int8))
+            columns[name] = asked(formula_of(linked.plan, k))
     for term in linked.terms:
-        columns[term.text] = _truth(feed.flags[term.row, first:])
+        columns[term.text] = (
+            _truth(feed.flags[term.row, first:]) if term.formula is None else asked(term.formula)
+        )
     for indicator in linked.indicators:
         name = f"indicator: {indicator.name}"
         if indicator.is_flag:

@@ -85,6 +85,13 @@ class Bars:
     finer: Bars | None = None
     finer_start: NDArray[np.int64] | None = None
 
+    def has_volume(self, first_bar: int = 0) -> bool:
+        """Tell whether the bars carry volume, as far as the first traded bar knows.
+
+        Later bars are not asked, so that cutting them off changes nothing (rule 1).
+        """
+        return bool((self.prices[VOLUME, : first_bar + 1] > 0.0).any())
+
     @property
     def n_bars(self) -> int:
         """Number of bars."""

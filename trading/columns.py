@@ -203,8 +203,11 @@ def run_step_nb(state, direction, length, x):
 def within_step_nb(state, length, c):
     """Tell whether c was true at any of the last `length` bars, this one included.
 
-    State: [bars since true + 1, bars since unknown + 1, bars seen], 0 for never.
+    Bars before the first count as unknown. State: [bars since true + 1, 0 for
+    never; bars since unknown + 1].
     """
+    if state[1] == 0.0:
+        state[1] = 1.0
     for k in range(2):
         if state[k] > 0.0:
             state[k] += 1.0
@@ -214,7 +217,7 @@ def within_step_nb(state, length, c):
         state[1] = 1.0
     if 0.0 < state[0] <= length:
         return TRUE
-    if 0.0 < state[1] <= length:
+    if state[1] <= length:
         return UNKNOWN
     return FALSE
 
@@ -223,11 +226,14 @@ def within_step_nb(state, length, c):
 def bars_since_step_nb(state, c):
     """Count the bars since c was true: 0 now, NaN before the first time.
 
-    State: [bars since true + 1], 0 for never.
+    NaN, too, after a bar at which c was unknown, until c is true again. State:
+    [bars since true + 1], 0 for not known.
     """
     if c == TRUE:
         state[0] = 1.0
         return 0.0
+    if c == UNKNOWN:
+        state[0] = 0.0
     if state[0] == 0.0:
         return np.nan
     state[0] += 1.0

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trading import formulas as f
 from trading.arrays import Feed
 from trading.dtypes import UNKNOWN
+from trading.planning import Formula
 from trading.sleeve import SleeveRun
 
 _COMPARE = {
@@ -66,8 +67,15 @@ def position_facts(run: SleeveRun, feed: Feed) -> tuple[NDArray[np.float64], NDA
     return average, bars
 
 
+def formula_of(plan: NDArray[np.void], formula: int) -> Formula:
+    """Return a formula of a plan by its place."""
+    row = plan[0]
+    code = row["code"][row["starts"][formula] : row["starts"][formula + 1]]
+    return Formula(tuple((int(a), int(b)) for a, b in code), tuple(row["literals"].tolist()))
+
+
 def formula_values(
-    plan: NDArray[np.void], formula: int, run: SleeveRun, feed: Feed
+    plan: NDArray[np.void], formula: Formula, run: SleeveRun, feed: Feed
 ) -> NDArray[np.float64]:
     """Evaluate a formula at the close of every bar.
 
@@ -76,8 +84,7 @@ def formula_values(
     float64 array, shape (n_bars,)
         0, 1 (unknown) or 2 for a condition.
     """
-    row = plan[0]
-    policy = row["policy"]
+    policy = plan[0]["policy"]
     n = len(run.record.lots)
     average, bars = position_facts(run, feed)
     lots = run.record.lots
@@ -89,9 +96,9 @@ def formula_values(
         f.UNREALIZED_RETURN: np.where(lots > 0, change, -change),
     }
     stack: list[NDArray[np.float64]] = []
-    for operation, operand in row["code"][row["starts"][formula] : row["starts"][formula + 1]]:
+    for operation, operand in formula.code:
         if operation == f.LITERAL:
-            stack.append(np.full(n, row["literals"][operand]))
+            stack.append(np.full(n, formula.literals[operand]))
         elif operation == f.COLUMN:
             stack.append(feed.matrix[operand])
         elif operation == f.FLAG:
@@ -106,7 +113,7 @@ def formula_values(
             stack[-1] = 2.0 - stack[-1]
         else:
             b = stack.pop()
-            stack[-1] = _pair(int(operation), stack[-1], b)
+            stack[-1] = _pair(operation, stack[-1], b)
     return stack[0]
 
 

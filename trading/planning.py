@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,13 +79,28 @@ PRICE_FIELDS = (
 )
 
 
+FACTS_NAMED = "`position`, `entry_price`, `bars_in_trade` or `unrealized_return`"
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """Postfix code over linked columns, as the plan holds it, with its own literals."""
+
+    code: tuple[tuple[int, int], ...]
+    literals: tuple[float, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Columns of the decision rows: one per top-level `and` term of a condition."""
+    """Columns of the decision rows: one per top-level `and` term of a condition.
+
+    A term that asks for the position has a formula and no row of the flags.
+    """
 
     condition: str
     text: str
-    row: int  # Of the flags.
+    row: int  # Of the flags; -1 for a formula.
+    formula: Formula | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +128,21 @@ class LinkedStrategy:
     indicators: tuple[IndicatorColumn, ...]
 
 
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    """Name the place in the document in a refusal that does not.
+
+    The column is left out: it is one of the text in which the refused part
+    stands, which may be another, under `indicators`.
+    """
+    try:
+        yield
+    except SpecError as error:
+        if error.path:
+            raise
+        raise SpecError(error.message, path=place, hint=error.hint) from error
+
+
 class _FormulaWriter:
     """Writes expressions as postfix code over linked columns."""
 
@@ -121,21 +152,40 @@ class _FormulaWriter:
         self.code: list[tuple[int, int]] = []
         self.literals: list[float] = []
         self.starts = [0]
+        self.places: list[str] = []
 
-    def formula(self, node: Node | None) -> None:
-        """Append one formula; None appends an absent one."""
+    def formula(self, node: Node | None, place: str = "") -> None:
+        """Append one formula; None appends an absent one.
+
+        Raises
+        ------
+        SpecError
+            With the place in the document.
+        """
         if node is not None:
-            self._write(node)
-        if len(self.code) - self.starts[-1] > d.MAX_STACK:
+            with _at(place):
+                self._write(node)
+        n_parts = len(self.code) - self.starts[-1]
+        if n_parts > d.MAX_STACK:
             raise SpecError(
-                f"the expression has more than {d.MAX_STACK} parts that depend on the position"
+                f"an expression worked out at the decision has at most {d.MAX_STACK} numbers, "
+                f"names and operators, got {n_parts}",
+                path=place,
+                hint=f"shorten it: conditions without {FACTS_NAMED} count as one, "
+                "such as `(...) and bars_in_trade > 5`",
             )
         self.starts.append(len(self.code))
+        self.places.append(place)
 
-    def code_of(self, operations: list[tuple[int, int]]) -> None:
+    def code_of(self, operations: list[tuple[int, int]], place: str) -> None:
         """Append a formula given as code."""
         self.code.extend(operations)
         self.starts.append(len(self.code))
+        self.places.append(place)
+
+    def longest(self) -> str:
+        """Return the place of the longest formula."""
+        return self.places[int(np.argmax(np.diff(self.starts)))]
 
     def literal(self, value: float) -> tuple[int, int]:
         self.literals.append(value)
@@ -305,7 +355,7 @@ def link_strategy(
         if condition is None or rows[k] >= 0:
             writer.formula(None)
             continue
-        writer.formula(condition.node)
+        writer.formula(condition.node, name)
         armed = _link_setup(linker, strategy, name, values)
         if armed is not None:
             writer.code.extend([(f.FLAG, armed.row), (f.AND, 0)])
@@ -329,14 +379,42 @@ def _plan_record(
     SpecError
         If the strategy is beyond one of the core's bounds.
     """
-    for what, n, bound in (
-        ("parts that depend on the position or on prices", len(writer.code), d.MAX_CODE),
-        ("numbers in such parts", len(writer.literals), d.MAX_LITERALS),
-        ("orders in all brackets", int(record["n_orders"][0]), d.MAX_ORDERS),
-        ("brackets", int(record["n_brackets"][0]), d.MAX_BRACKETS),
+    reverses = 1 if policy.reverse else 0
+    n_targets = len(policy.target_shares)
+    for n, bound, what, path, hint in (
+        (
+            policy.pyramiding,
+            d.MAX_BRACKETS - 1 - reverses,
+            "further entries" + (" with `reverse`" if reverses else ""),
+            "execution.pyramiding",
+            f"such as pyramiding: {d.MAX_BRACKETS - 1 - reverses}",
+        ),
+        (
+            int(record["n_orders"][0]),
+            d.MAX_ORDERS,
+            "orders at once",
+            "execution.orders.count" if policy.n_rungs > 1 else "execution.pyramiding",
+            f"{policy.n_rungs} entries, {n_targets} targets, a stop and an exit are "
+            f"{policy.n_rungs + n_targets + 2} for each of {int(record['n_brackets'][0])} brackets; "
+            f"such as pyramiding: {d.MAX_ORDERS // (policy.n_rungs + n_targets + 2) - 1 - reverses}",
+        ),
+        (
+            len(writer.code),
+            d.MAX_CODE,
+            "numbers, names and operators in prices, distances and position conditions",
+            writer.longest(),
+            "shorten this one, the longest",
+        ),
+        (
+            len(writer.literals),
+            d.MAX_LITERALS,
+            "numbers in prices, distances and position conditions",
+            writer.longest(),
+            "shorten this one, the longest",
+        ),
     ):
         if n > bound:
-            raise SpecError(f"a strategy has at most {bound} {what}, got {n}", path="execution")
+            raise SpecError(f"a strategy has at most {bound} {what}, got {n}", path=path, hint=hint)
     plan = np.zeros(1, d.PLAN)
     row = plan[0]
     plan["policy"] = record
@@ -362,15 +440,34 @@ def _write_prices(
     """Append the price and distance formulas in the order of `dtypes`."""
     prices = strategy.prices
     for name in PRICE_FIELDS:
-        writer.formula(getattr(prices, name))
+        writer.formula(getattr(prices, name), _place_of_price(strategy, name))
     if bound.policy.size_method is SizeMethod.VOLATILITY_TARGET:
         row = _volatility_row(linker, bound.policy.volatility_length)
         scale = writer.literal(float(np.sqrt(periods_per_year)))
-        writer.code_of([(f.COLUMN, row), scale, (f.MULTIPLY, 0)])
+        code = [(f.COLUMN, row), scale, (f.MULTIPLY, 0)]
+        writer.code_of(code, "execution.size.volatility_target")
     else:
         writer.formula(None)
-    for target in prices.targets:
-        writer.formula(target.at)
+    listed = isinstance(strategy.document.execution.exit.profit_target, tuple)
+    for k, target in enumerate(prices.targets):
+        place = f"[{k}].at" if listed else ""
+        writer.formula(target.at, f"execution.exit.profit_target{place}")
+
+
+def _place_of_price(strategy: ResolvedStrategy, name: str) -> str:
+    """Return the place in the document of a field of `Prices`."""
+    entry = strategy.document.execution.entry
+    kind, _, side = name.partition("_")
+    if kind in ("entry", "limit") and side in ("long", "short"):
+        field = "price" if kind == "entry" else "limit"
+        offset = "offset" if kind == "entry" else "limit_offset"
+        if getattr(entry, offset) is not None:
+            return f"execution.entry.{offset}"
+        own = side == "short" and getattr(entry, f"{field}_short") is not None
+        return f"execution.entry.{field}_short" if own else f"execution.entry.{field}"
+    if name == "ladder_step":
+        return "execution.orders.step"
+    return "execution.exit." + name.replace("break_even_", "break_even.")
 
 
 def _volatility_row(linker: Linker, length: int) -> int:
@@ -399,7 +496,8 @@ def link_conditions(
         condition: Condition | None = getattr(strategy, name)
         if condition is None or linker.uses_position(condition.node):
             continue
-        flag = linker.condition(condition.node, values)
+        with _at(name):
+            flag = linker.condition(condition.node, values)
         armed = _link_setup(linker, strategy, name, values)
         rows[k] = flag.row if armed is None else linker.both(flag, armed).row
     return rows
@@ -416,8 +514,13 @@ def _link_setup(
         stages = strategy.setup_short
     if not stages:
         return None
-    flags = tuple(linker.condition(stage.condition.node, values) for stage in stages)
-    return linker.setup(flags, tuple(evaluate_constant(s.within, values) for s in stages))
+    flags = []
+    n_shared = len(strategy.document.setup)
+    for k, stage in enumerate(stages):
+        own = f"setup{name.removeprefix('enter')}[{k - n_shared}]"
+        with _at(f"{f'setup[{k}]' if k < n_shared else own}.when"):
+            flags.append(linker.condition(stage.condition.node, values))
+    return linker.setup(tuple(flags), tuple(evaluate_constant(s.within, values) for s in stages))
 
 
 def formulas_are_fixed(linker: Linker, strategy: ResolvedStrategy) -> bool:
@@ -444,16 +547,26 @@ def _explain(
         if condition is None:
             continue
         for k, term in enumerate(condition.terms):
-            if not linker.uses_position(term.node):
-                flag = linker.condition(term.node, values)
-                terms.append(Terms(name, f"{name}[{k}]: {term.text}", flag.row))
+            text = f"{name}[{k}]: {term.text}"
+            if linker.uses_position(term.node):
+                writer = _FormulaWriter(linker, values)
+                writer.formula(term.node, name)
+                formula = Formula(tuple(writer.code), tuple(writer.literals))
+                terms.append(Terms(name, text, -1, formula))
+            else:
+                with _at(name):
+                    flag = linker.condition(term.node, values)
+                terms.append(Terms(name, text, flag.row))
     indicators: list[IndicatorColumn] = []
     for output in strategy.indicators:
+        place = f"indicators.{output.name.partition('.')[0]}"
         if kind_of(output.node) is Kind.CONDITION:
-            flag = linker.condition(output.node, values)
+            with _at(place):
+                flag = linker.condition(output.node, values)
             indicators.append(IndicatorColumn(output.name, flag.row, True))
         else:
-            value = linker.number(output.node, values)
+            with _at(place):
+                value = linker.number(output.node, values)
             if isinstance(value, Row):
                 is_price = value.dimension == PRICE
                 indicators.append(IndicatorColumn(output.name, value.row, False, is_price))

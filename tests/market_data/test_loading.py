@@ -103,6 +103,11 @@ def test_fully_adjusted_bars_have_the_returns_of_the_adjusted_closes(sample):
     assert loaded.bars.actions.shape == (0,)
 
 
+@pytest.mark.parametrize(("adjust", "tick"), [("none", 0.01), ("splits", 0.0), ("all", 0.0)])
+def test_adjusted_prices_are_on_no_grid(sample, adjust, tick):
+    assert load_bars(sample, "MSFT", "1d", adjust=adjust).bars.instrument.tick == tick
+
+
 def test_split_adjusted_bars_keep_the_dividends_in_their_own_money(store):
     days = [days_of(date(2024, 1, day)) for day in (2, 3, 4, 5)]
     table = store.sessions("XNYS", days[0] * 86_400 * 10**9, days[-1] * 86_400 * 10**9)

@@ -28,7 +28,7 @@ def assert_rows_equal_backtests(
 ) -> np.ndarray:
     """Compare all rows of a sweep with single backtests; return the rows' headers."""
     resolved = resolve_strategy(document)
-    has_volume = bool((bars.prices[4] > 0.0).any())
+    has_volume = bars.has_volume(first_bar)
     runs = run_sweep(resolved, bars, sets, first_bar=first_bar, has_volume=has_volume, threads=2)
     for k, values in enumerate(sets):
         loaded = LoadedBars(bars, first_bar, "", "")

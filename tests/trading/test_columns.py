@@ -180,14 +180,26 @@ def test_within_prefers_a_true_bar_to_an_unknown_one():
     assert column("within(x == 2, 2)", condition("TUFUT")) == [T, T, U, U, T]
 
 
+def test_within_is_unknown_while_a_bar_of_the_window_is_before_the_data():
+    assert column("within(x == 2, 3)", condition("FFFTF")) == [U, U, F, T, T]
+    assert column("within(x == 2, 1)", condition("FTF")) == [F, T, F]
+    # What is not known to be false is not known to be not true.
+    assert column("not within(x == 2, 3)", condition("FFF")) == [U, U, T]
+
+
 def test_count_needs_all_its_bars_known():
     got = column("count(x == 2, 3)", condition("TFTTUFFF"))
     assert same(got, [NAN, NAN, 2, 2, NAN, NAN, NAN, 0])
 
 
 def test_bars_since_is_zero_at_the_bar_and_unknown_before_the_first():
-    got = column("bars_since(x == 2)", condition("FFTFUTF"))
+    got = column("bars_since(x == 2)", condition("FFTFFTF"))
     assert same(got, [NAN, NAN, 0, 1, 2, 0, 1])
+
+
+def test_bars_since_is_unknown_after_an_unknown_bar_until_the_next_true_one():
+    got = column("bars_since(x == 2)", condition("TFUFTF"))
+    assert same(got, [0, 1, NAN, NAN, 0, 1])
 
 
 def test_a_shift_looks_back_bars_of_its_own_series():

@@ -333,7 +333,7 @@ def test_an_expression_cut_by_a_comma_is_explained():
         (
             {"execution.entry": {"cancel_after_bars": 3}},
             "execution.entry.cancel_after_bars",
-            "fills at once",
+            "works until it is filled",
         ),
         ({"execution.size": {}}, "execution.size", "exactly one of"),
         (

@@ -10,6 +10,8 @@ import math
 
 import pytest
 
+from market_data.loading import LoadedBars
+from research.backtest import run_instrument
 from tests.trading.making import (
     BUY,
     SELL,
@@ -17,12 +19,15 @@ from tests.trading.making import (
     Filled,
     Working,
     daily_bars,
+    first_bars,
     intraday_bars,
     long_only,
     run,
     short_only,
     strategy,
 )
+from trading.document import document_from
+from trading.expressions.strategy import bind, resolve_strategy
 
 FLAT = (100, 101, 99, 100)
 NONE = pytest.approx(math.nan, nan_ok=True)
@@ -548,3 +553,22 @@ def test_rule_9_participation_counts_whole_lots():
         daily_bars(rows, lot=10.0),
     )
     assert made.fills == [Filled(1, "buy", 40, 101, "entry")]
+
+
+@pytest.mark.parametrize(("first_bar", "has"), [(0, False), (1, False), (2, True), (3, True)])
+def test_rule_9_whether_there_is_volume_is_decided_up_to_the_first_traded_bar(first_bar, has):
+    """What is decided later would change decisions before it (rule 1)."""
+    bars = daily_bars([FLAT, FLAT, (*FLAT, 500), FLAT])
+    assert bars.has_volume(first_bar) == has
+    assert first_bars(bars, first_bar + 1).has_volume(first_bar) == has
+
+
+def test_rule_9_limits_are_off_in_a_backtest_of_bars_without_volume_so_far():
+    document = document_from(long_only(enter_long="close > 0", max_participation=0.1))
+    resolved = resolve_strategy(document)
+    bars = daily_bars([FLAT, FLAT, (*FLAT, 500), (*FLAT, 500)])
+    for first, lots in ((0, [0, 100, 100, 100]), (2, [0, 0, 0, 50])):
+        result = run_instrument(
+            resolved, bind(resolved, {}), LoadedBars(bars, first, "", ""), 100_000
+        )
+        assert result.run.record.lots.tolist() == lots

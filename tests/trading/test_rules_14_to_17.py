@@ -355,6 +355,17 @@ def test_rule_15_a_condition_that_asks_for_the_position_has_its_value_in_the_row
     assert of(table, "exit_long") == [False, False, True, False]
 
 
+def test_rule_15_each_term_that_asks_for_the_position_has_its_value_in_the_row():
+    document = long_only(exit_long="close > 5 and bars_in_trade >= 2 and unrealized_return < 0.5")
+    rows = [flat(10, BUY), flat(10), flat(10), flat(10)]
+    table = decisions(document, daily_bars(rows))
+    assert of(table, "exit_long[0]: close > 5") == [True] * 4
+    assert of(table, "exit_long[1]: bars_in_trade >= 2") == [False, False, True, False]
+    # Without a position there is no return to compare.
+    assert of(table, "exit_long[2]: unrealized_return < 0.5") == [None, True, True, None]
+    assert of(table, "exit_long") == [False, False, True, False]
+
+
 def test_rule_15_an_unknown_false_part_decides_before_warm_up_is_over():
     """False and unknown is false: the reason is the condition, not the warm-up."""
     document = long_only(enter_long="volume == 1 and sma(close, 3) > 0")

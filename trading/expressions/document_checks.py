@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trading.document_fields import Entry, Execution, StrategyDocument
 
 INSTRUMENTS_MAX = 1000
+STAGES_MAX = 8  # Of one side; the core combines no more.
 _SYMBOL = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.:/^=_-]{0,31}", re.ASCII)
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _ENTRY_ORDERS = ("limit", "stop", "stop_limit")
@@ -90,6 +91,14 @@ def _check_sides(document: StrategyDocument) -> None:
             for name in (f"exit_{side}", f"setup_{side}"):
                 if getattr(document, name):
                     raise SpecError(f"has no effect without `enter_{side}`", path=name)
+        own = getattr(document, f"setup_{side}")
+        n_stages = len(document.setup) + len(own)
+        if n_stages > STAGES_MAX:
+            raise SpecError(
+                f"at most {STAGES_MAX} stages guard an entry, got {n_stages}",
+                path=f"setup_{side}" if own else "setup",
+                hint="join stages of one bar, such as {when: rsi < 30 and close > trend, within: 5}",
+            )
     if document.execution.reverse and (document.enter_long is None or document.enter_short is None):
         raise SpecError("needs both `enter_long` and `enter_short`", path="execution.reverse")
 
@@ -109,7 +118,11 @@ def _check_entry(entry: Entry, document: StrategyDocument) -> None:
                 hint=f"type is one of {', '.join(_ENTRY_ORDERS)}",
             )
         if entry.cancel_after_bars is not None:
-            raise SpecError("a market order fills at once", path=f"{path}.cancel_after_bars")
+            raise SpecError(
+                "a market order works until it is filled",
+                path=f"{path}.cancel_after_bars",
+                hint="leave it out, or give type limit, stop or stop_limit with a price",
+            )
         return
     _check_price(entry, document, "price", "offset")
     if entry.type == "stop_limit":
