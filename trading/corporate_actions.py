@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trading.brackets import (
-    free_bracket_if_done_nb,
-    reduce_exits_nb,
-)
+from trading.brackets import free_bracket_if_done_nb
 from trading.compiling import inner_kernel
 from trading.dtypes import (
     BRACKET_CLOSED,
@@ -54,6 +51,21 @@ def split_order_nb(policy, order, ratio):
 
 
 @inner_kernel
+def give_rest_to_last_target_nb(policy, state, i_bracket):
+    """Let the last working target take what flooring each of them left (rule 8)."""
+    first = i_bracket * policy.slots_per_bracket + policy.n_rungs + 1
+    rest = state.brackets[i_bracket].held_lots
+    last = -1
+    for i_order in range(first, first + policy.n_targets):
+        if state.orders[i_order].state != FREE:
+            rest -= state.orders[i_order].leaves_lots
+            last = i_order
+    if last >= 0 and rest > 0:
+        state.orders[last].leaves_lots += rest
+        state.orders[last].lots += rest
+
+
+@inner_kernel
 def split_nb(policy, state, journal, ratio, ts):
     """Rescale the sleeve for a split of `ratio` new shares for one old share."""
     header = state.header
@@ -87,11 +99,13 @@ def split_nb(policy, state, journal, ratio, ts):
             if order.state == FREE:
                 continue
             split_order_nb(policy, order, ratio)
-            if order.leaves_lots == 0 and order.role == ENTRY:
-                end_order_nb(policy, state, journal, i_order, CANCEL, SIZE_ROUNDS_TO_ZERO, ts)
-            elif order.leaves_lots == 0:
-                end_order_nb(policy, state, journal, i_order, CANCEL, BRACKET_CLOSED, ts)
-        reduce_exits_nb(policy, state, journal, b, -1, ts)
+        if policy.targets_take_all == 1:
+            give_rest_to_last_target_nb(policy, state, b)
+        for i_order in range(first, first + per_bracket):
+            order = state.orders[i_order]
+            if order.state != FREE and order.leaves_lots == 0:
+                reason = SIZE_ROUNDS_TO_ZERO if order.role == ENTRY else BRACKET_CLOSED
+                end_order_nb(policy, state, journal, i_order, CANCEL, reason, ts)
         free_bracket_if_done_nb(policy, state, journal, b, ts)
     if before == 0:
         return

@@ -327,6 +327,33 @@ def test_rule_7_break_even_counts_from_the_average_of_the_entries_so_far():
     ]
 
 
+def test_rule_7_trailing_stop_works_from_the_entry_on_in_the_bar_that_fills_it():
+    """Bought at 98 on the way from 100 to 92: the stop is at 93 before any price is noted."""
+    entry = {"type": "limit", "price": 98, "time_in_force": "gtc"}
+    rows = [(*FLAT, BUY), (100, 100, 92, 97)]
+    got = run(long_only(entry=entry, exit={"trailing_stop": 5}), daily_bars(rows))
+    assert summary(got) == [(1, 98, 100, "entry"), (1, 93, 100, "stop_loss")]
+
+
+def test_rule_7_a_time_stop_closes_after_its_number_of_bars_in_the_trade():
+    """Entered in bar 1: bar 3 is the third in the trade, and the next open closes it."""
+    rows = [(*FLAT, BUY), *[FLAT] * 5]
+    for every_bar in (False, True):
+        got = run(long_only(exit={"time_stop": 3}), daily_bars(rows), every_bar=every_bar)
+        assert [fill.bar for fill in got.fills] == [1, 4]
+        assert got.exit_reasons == ["time_stop"]
+        assert got.reasons[3] == "time_stop"
+
+
+def test_rule_7_a_new_trade_moves_to_break_even_anew():
+    """The first trade moved its stop to 100 and left there; the second keeps its stop at 90."""
+    leave = {"stop_loss": 10, "break_even": {"at": 5}}
+    rows = [(*FLAT, BUY), FLAT, (101, 106, 101, 105), (105, 105, 99, 100, BUY), (100, 101, 99, 100)]
+    got = run(long_only(exit=leave), daily_bars(rows))
+    assert summary(got)[:2] == [(1, 100, 100, "entry"), (3, 100, 100, "stop_loss")]
+    assert [order.stop_price for order in got.working] == [90]
+
+
 # Rule 8
 
 
@@ -440,6 +467,31 @@ def test_rule_8_partly_filled_stop_reduces_the_targets_from_the_last_on():
         ("stop_loss", 70),
         ("profit_target", 50),
         ("profit_target", 20),
+    ]
+
+
+def test_rule_8_a_second_ladder_is_cancelled_by_its_own_first_exit():
+    """Twice the upper rung at 99 fills and its target at 101 too; the rung at 90 goes each time."""
+    document = long_only(
+        entry={"type": "limit", "price": 99, "time_in_force": "gtc"},
+        orders={"count": 2, "step": 9},
+        exit={"profit_target": 2},
+    )
+    rows = [(*FLAT, BUY), (100, 100, 98, 100), (100, 102, 99.5, 100, BUY)]
+    rows += [(100, 100, 98, 100), (100, 102, 99.5, 100)]
+    got = run(document, daily_bars(rows))
+    assert [(fill.bar, fill.price) for fill in got.fills] == [(1, 99), (2, 101), (3, 99), (4, 101)]
+    assert got.working == []
+
+
+def test_rule_8_each_rung_of_a_stop_limit_ladder_has_its_own_limit():
+    entry = {"type": "stop_limit", "price": 102, "limit": 103, "time_in_force": "gtc"}
+    document = long_only(entry=entry, orders={"count": 3, "step": 2})
+    got = run(document, daily_bars([(*FLAT, BUY)]))
+    assert [(w.stop_price, w.limit_price) for w in got.working] == [
+        (102, 103),
+        (104, 105),
+        (106, 107),
     ]
 
 

@@ -429,6 +429,43 @@ def test_rule_12_a_split_rescales_working_entries_and_the_distances_of_their_exi
     assert (stop.stop_price, target.limit_price) == (35, 50)
 
 
+@pytest.mark.parametrize(
+    ("quantity", "ratio", "left"),
+    [
+        # 33, 33 and 35 of 101 are 49, 49 and 52 of 151 after 3 for 2: the last takes one more.
+        (101, 1.5, [49, 49, 53]),
+        # Of 1, 1 and 1 nothing is left by 1 for 2, but of 3 one is.
+        (3, 0.5, [1]),
+    ],
+)
+def test_rule_12_the_last_target_takes_what_a_split_leaves(quantity, ratio, left):
+    targets = [{"at": k, "close": share} for k, share in ((20, 0.33), (30, 0.33), (40, 0.34))]
+    rows = [flat(90, BUY), flat(90), flat(90 / ratio)]
+    document = long_only(
+        size={"quantity": quantity}, exit={"stop_loss": 15, "profit_target": targets}
+    )
+    got = run(document, daily_bars(rows, actions=[(2, ratio, 0.0)]))
+    stop, *working = got.working
+    assert [w.leaves for w in working] == left
+    assert stop.leaves == got.position[-1] == sum(left)
+
+
+def test_rule_12_a_split_rescales_the_move_to_break_even():
+    """Bought at 100: at 110 the stop moves to 102, which are 55 and 51 after 2 for 1."""
+    document = long_only(exit={"break_even": {"at": 10, "offset": 2}})
+    rows = [flat(100, BUY), flat(100), (52, 54.9, 52, 53), (53, 54, 50, 52), (52, 55, 52, 54)]
+    bars = daily_bars([*rows, (54, 54, 50, 50)], actions=[(2, 2.0, 0.0)])
+    got = run(document, bars)
+    assert got.fills[1:] == [Filled(5, "sell", 200, 51, "stop_loss")]
+
+
+def test_rule_12_the_extremes_of_a_trade_are_in_todays_prices():
+    """110 and 95 before 2 for 1 are 55 and 47.5."""
+    rows = [flat(100, BUY), (100, 110, 95, 100), (50, 54, 48, 50, SELL), flat(50)]
+    got = run(long_only(), daily_bars(rows, actions=[(2, 2.0, 0.0)]))
+    assert (got.raw.trades["high"].tolist(), got.raw.trades["low"].tolist()) == ([55], [47.5])
+
+
 def test_rule_12_a_share_of_the_entry_is_not_rescaled_twice():
     rows = [flat(90, BUY), flat(80), flat(40)]
     bars = daily_bars(rows, actions=[(2, 2.0, 0.0)])
@@ -677,3 +714,46 @@ def test_rule_13_a_trade_runs_from_flat_to_flat():
     # 100 x 5 + 100 x 8
     assert got.raw.trades["net_profit"] == pytest.approx([1300])
     assert got.raw.trades["largest_lots"] == [200]
+
+
+def test_rule_13_a_trade_that_ends_even_is_no_win_and_turnover_counts_both_sides():
+    got = run(long_only(), daily_bars([flat(100, BUY), flat(100), flat(100, SELL), flat(100)]))
+    assert (got.header["n_trades"], got.header["n_wins"]) == (1, 0)
+    assert got.header["turnover_notional"] == 20_000
+    assert got.header["total_dividends"] == 0
+
+
+def test_rule_13_a_trades_largest_quantity_stays_when_a_part_is_sold():
+    leave = {"profit_target": [{"at": 5, "close": 0.4}]}
+    rows = [flat(100, BUY), flat(100), (100, 106, 100, 106, SELL), flat(106)]
+    got = run(long_only(exit=leave), daily_bars(rows))
+    assert got.position == [0, 100, 60, 0]
+    assert got.raw.trades["largest_lots"].tolist() == [100]
+
+
+def test_rule_13_the_deepest_drawdown_is_a_share_of_the_peak():
+    # Equity 10,000, 12,000, 9,000 and 11,000: a quarter of the peak.
+    rows = [flat(100, BUY), flat(100), flat(120), flat(90), flat(110)]
+    for every_bar in (False, True):
+        got = run(long_only(), daily_bars(rows), cash=10_000, every_bar=every_bar)
+        assert got.header["max_drawdown"] == pytest.approx(0.25)
+
+
+def test_rule_11_slippage_counts_the_multiplier():
+    # Half a point slipped on each of 100 contracts of 20 a point, bought and sold.
+    costs = {"slippage_ticks": 2}
+    rows = [flat(100, BUY), flat(100), flat(100, SELL), flat(100)]
+    document = long_only(costs=costs)
+    got = run(document, daily_bars(rows, multiplier=20.0, tick=0.25))
+    assert got.raw.fills["slippage"].tolist() == [1000, 1000]
+    assert got.raw.trades["slippage"].tolist() == [2000]
+    assert got.header["cash"] == 100_000 - 2000
+
+
+def test_rule_12_a_dividend_charged_to_a_short_can_be_the_lowest_cash():
+    # 99 units short at 1 leave 100 + 99 of cash; a dividend of 3 takes 297.
+    rows = [flat(1, SHORT), flat(1), flat(1)]
+    document = short_only(size={"quantity": 99})
+    got = run(document, daily_bars(rows, actions=[(2, 1.0, 3.0)]), cash=100)
+    assert got.header["lowest_cash"] == 100 + 99 - 297
+    assert got.header["total_dividends"] == -297

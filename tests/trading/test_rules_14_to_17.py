@@ -243,6 +243,25 @@ def test_rule_14_a_daily_loss_cancels_entries_that_still_work():
     assert [f.bar for f in got.fills] == [1]
 
 
+@pytest.mark.parametrize("every_bar", [False, True])
+def test_rule_14_a_daily_loss_made_while_no_condition_is_true_stops_entries(every_bar):
+    """The loss is seen at a close at which nothing is decided, and ends with its session."""
+    document = long_only(
+        timeframe="30m",
+        exit={"profit_target": 5},
+        risk={"max_daily_loss": 0.03},
+    )
+    bars = half_hours(
+        [flat(100, BUY), flat(100), flat(96), (96, 106, 96, 100), flat(100, BUY), flat(100)],
+        [flat(100), flat(100, BUY), flat(100)],
+    )
+    got = run(document, bars, cash=10_000, every_bar=every_bar)
+    # 100 bought at 100 and marked at 96 lose 400 of 10,000; the target then wins 500.
+    assert got.reasons[2:6] == ["daily_loss"] * 4
+    assert got.reasons[6] == "condition_false"
+    assert [fill.bar for fill in got.fills] == [1, 3, 8]
+
+
 def test_rule_14_a_drawdown_flattens_at_the_next_open_and_stops_the_sleeve():
     """From a peak of 12,000 a tenth is lost at 108."""
     rows = [flat(100, BUY), flat(100), flat(120), flat(108.01), flat(108), flat(107, BUY)]
