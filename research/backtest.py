@@ -290,6 +290,10 @@ class PortfolioCurve:
     cash: NDArray[np.float64]
     buy_and_hold: NDArray[np.float64]
 
+    def lowest_cash(self, start: float) -> float:
+        """Return the lowest cash of all sleeves together at a bar's close, or at the start."""
+        return min(start, float(self.cash.min()))
+
 
 def portfolio_curve(backtest: Backtest) -> PortfolioCurve:
     """Add the sleeves' equity up over the union of their bars."""

@@ -20,7 +20,9 @@ class CoreFigures:
     """Figures that need no rows, only the sleeve's state and session equity.
 
     Fractions, ratios and currency as in `trading.statistics.Statistics`; NaN
-    where a figure is not defined.
+    where a figure is not defined. `lowest_cash` of one instrument counts every
+    fill and cash event; of several it is the lowest of their cash together at
+    bar closes, and not defined where a sweep kept only session equity.
     """
 
     final_equity: float
@@ -62,6 +64,7 @@ def core_figures(
     n_bars: int,
     annualisation: int,
     max_drawdown: float | None = None,
+    lowest_cash: float | None = None,
 ) -> CoreFigures:
     """Compute the figures of one sleeve, or of several whose states were summed.
 
@@ -74,7 +77,7 @@ def core_figures(
         Starting cash, > 0.
     n_bars : int
         Bars traded, without warm-up.
-    max_drawdown : float, optional
+    max_drawdown, lowest_cash : float, optional
         In the place of the sleeve's own, for a portfolio.
     """
     earned = statistics.returns(session_equity, cash)
@@ -103,7 +106,7 @@ def core_figures(
         total_slippage=float(header["total_slippage"]),
         total_borrow_cost=float(header["total_borrow_cost"]),
         total_dividends=float(header["total_dividends"]),
-        lowest_cash=float(header["lowest_cash"]),
+        lowest_cash=float(header["lowest_cash"]) if lowest_cash is None else lowest_cash,
         turnover=statistics.turnover(
             float(header["turnover_notional"]), session_equity, annualisation
         ),
@@ -112,7 +115,11 @@ def core_figures(
 
 
 def sum_headers(headers: NDArray[np.void]) -> np.void:
-    """Add up the counts and totals of several sleeves' states."""
+    """Add up the counts and totals of several sleeves' states.
+
+    Deepest drawdown and lowest cash are NaN in the result: the sleeves have
+    theirs at different times.
+    """
     total = headers[0].copy()
     for name in (
         "n_fills",
@@ -127,8 +134,9 @@ def sum_headers(headers: NDArray[np.void]) -> np.void:
         "total_borrow_cost",
         "total_dividends",
         "turnover_notional",
-        "lowest_cash",
         "cash",
     ):
         total[name] = headers[name].sum()
+    if len(headers) > 1:
+        total["max_drawdown"] = total["lowest_cash"] = math.nan
     return total

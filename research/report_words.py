@@ -273,7 +273,13 @@ def groups(summary: Summary) -> tuple[Group, ...]:
             look.percent(summary.probabilistic_sharpe, 1),
             "probability that the true ratio is above 0; Bailey and López de Prado (2012)",
         ),
-        Figure("Lowest cash", look.money(summary.lowest_cash, cash), "below zero is borrowed"),
+        Figure(
+            "Lowest cash",
+            look.money(summary.lowest_cash, cash),
+            "of all instruments together, at bar closes; below zero is borrowed"
+            if len(summary.instruments) > 1
+            else "below zero is borrowed",
+        ),
     )
     trades = (
         Figure("Trades", f"{summary.n_trades:,}", "from flat to flat, closed"),

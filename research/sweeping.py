@@ -2,7 +2,8 @@
 
 Owns which sets there are, how instruments are added up and the files
 ``sweep.parquet`` and ``sweep.json``. A row's figures are those that a backtest
-with the same values has, bit for bit.
+with the same values has, bit for bit; only the lowest cash of several
+instruments over daily or weekly bars is left out.
 """
 
 from __future__ import annotations
@@ -320,7 +321,11 @@ def _run_added_up(
     annualisation: int,
     progress: Progress,
 ) -> list[CoreFigures]:
-    """Run each instrument's sweep and add the instruments up at session ends."""
+    """Run each instrument's sweep and add the instruments up at session ends.
+
+    Of cash a sweep keeps only each sleeve's lowest, so several sleeves' lowest
+    cash together is not defined here; a backtest of the set has it.
+    """
     runs: list[SweepRuns] = []
     for i_sleeve, (one, money) in enumerate(zip(loaded, cash, strict=True)):
 
@@ -398,6 +403,7 @@ def _run_one_by_one(
                 sum(one.bars.n_bars - one.i_start for one in loaded),
                 annualisation,
                 statistics.deepest_drawdown(curve.equity, curve.ts, request.cash).depth,
+                curve.lowest_cash(request.cash),
             )
         )
     progress(len(sets), len(sets), "parameter sets")

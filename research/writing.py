@@ -478,11 +478,14 @@ def _figures(
     sleeves = backtest.sleeves
     cash = backtest.request.cash
     headers = np.concatenate([s.run.state["header"] for s in sleeves])
-    depth = None
+    depth, lowest = None, None
     if len(sleeves) > 1:
         depth = statistics.deepest_drawdown(curve.equity, curve.ts, cash).depth
+        lowest = curve.lowest_cash(cash)
     n_bars = sum(s.loaded.bars.n_bars - s.loaded.i_start for s in sleeves)
-    core = core_figures(sum_headers(headers), equity, cash, n_bars, backtest.annualisation, depth)
+    core = core_figures(
+        sum_headers(headers), equity, cash, n_bars, backtest.annualisation, depth, lowest
+    )
     optimistic = sum(float(s.optimistic.header["last_equity"]) for s in sleeves)
     return _extend(backtest, core, sleeves, curve.equity, curve.ts, equity, held, cash, optimistic)
 
