@@ -62,11 +62,9 @@ def show(backtest: Backtest, content: ReportContent) -> None:
     explanation = cached(backtest, explain_bar, symbol, ts)
     assert isinstance(explanation, BarExplanation)
     _show_bar(explanation, symbol, rows["session"][i_bar], content)
-    strip = charts.decision_strip_chart(around, n_bars=around.height, theme=parts.theme())
-    x, _ = charts.times(around)
-    # Bar beside bar: a heat map over an axis that leaves nights out draws cells twice.
-    strip.update_xaxes(type="category", rangebreaks=[], nticks=8, tickangle=0)
-    strip.add_vline(x=x[min(i_bar, N_BEFORE)], line_width=1.5, line_dash="dot", opacity=0.8)
+    strip = charts.decision_strip_chart(
+        around, n_bars=around.height, i_marked=min(i_bar, N_BEFORE), theme=parts.theme()
+    )
     parts.show_chart(strip, "strip", "Conditions of the bars around the chosen one")
 
 

@@ -507,14 +507,22 @@ def sweep_chart(
 
 
 def decision_strip_chart(
-    decisions: pl.DataFrame, *, n_bars: int = N_STRIP_BARS, theme: Theme = Theme.LIGHT
+    decisions: pl.DataFrame,
+    *,
+    n_bars: int = N_STRIP_BARS,
+    i_marked: int | None = None,
+    theme: Theme = Theme.LIGHT,
 ) -> go.Figure:
     """Draw each condition of each bar as true, false or unknown, under the price.
+
+    Bar stands beside bar, whatever time lies between them.
 
     Parameters
     ----------
     decisions : DataFrame
         Rows of decisions.parquet of one symbol; the last `n_bars` are drawn.
+    i_marked : int, optional
+        Row of `decisions` that gets a dotted line.
     """
     shown = decisions.tail(n_bars)
     if shown.height == 0:
@@ -571,8 +579,12 @@ def decision_strip_chart(
         note += f"; the last {shown.height:,} of {decisions.height:,} bars"
     _finish(figure, "Conditions by bar", note, theme, None, height=270 + 26 * len(rows))
     figure.update_layout(hovermode="x unified")
-    figure.update_xaxes(type="date", rangebreaks=closed_times(shown))
+    # A heat map over a time axis that leaves nights out would draw cells twice.
+    figure.update_xaxes(type="category", nticks=8, tickangle=0)
     figure.update_xaxes(title_text=zone, row=2, col=1)
+    i_drawn = -1 if i_marked is None else i_marked - (decisions.height - shown.height)
+    if i_drawn >= 0:
+        figure.add_vline(x=x[i_drawn], line_width=1.5, line_dash="dot", opacity=0.8)
     figure.update_yaxes(title_text="Price", tickformat=",.4~f", row=1, col=1)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False, row=2, col=1)
     return figure

@@ -1,7 +1,7 @@
 """Figures of a run: from a sleeve's state and session equity to a result's numbers.
 
 A backtest's summary and a sweep's row take them from the same function, so
-that they are equal bit for bit.
+that they are equal bit for bit. Imported by screens too, so it needs no kernel.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading import statistics
+
+# Figures of which less is better; of every other one, more is.
+LOWER_IS_BETTER = frozenset(
+    ("max_drawdown", "volatility", "total_commission", "total_slippage", "total_borrow_cost")
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ from research.backtest import (
     portfolio_curve,
     run_instrument,
 )
-from research.figures import CoreFigures, core_figures, sum_headers
+from research.figures import LOWER_IS_BETTER, CoreFigures, core_figures, sum_headers
 from trading import statistics
 from trading.document import StrategyDocument, canonical, check_value, check_values, version_hash
 from trading.expressions.strategy import ResolvedStrategy, bind, resolve_strategy
@@ -48,9 +48,6 @@ SWEEP_FILE = "sweep.json"
 ROWS_FILE = "sweep.parquet"
 # More rows than a person or a heat map can use, and about as much as fits in memory.
 N_SETS_MAX = 200_000
-LOWER_IS_BETTER = frozenset(
-    ("max_drawdown", "volatility", "total_commission", "total_slippage", "total_borrow_cost")
-)
 
 Values = Mapping[str, tuple[float, ...]]
 

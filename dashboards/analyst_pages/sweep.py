@@ -9,13 +9,10 @@ from dashboards import parts
 from dashboards.loading import Sweep, find_sweeps, load_sweep
 from foundation.errors import DataError
 from research import charts
+from research.figures import LOWER_IS_BETTER
 from research.tables import csv_bytes
 
 N_BEST = 50
-# Where less is better; of every other figure, more is.
-_LESS_IS_BETTER = frozenset(
-    {"max_drawdown", "volatility", "total_commission", "total_slippage", "total_borrow_cost"}
-)
 
 
 def page() -> None:
@@ -89,7 +86,7 @@ def _show_best(
     rows: pl.DataFrame, parameters: list[str], figures: list[str], value: str, sweep: Sweep
 ) -> None:
     st.subheader(f"Best by {parts.title_of(value)}", anchor=False)
-    best = rows.sort(value, descending=value not in _LESS_IS_BETTER, nulls_last=True).head(N_BEST)
+    best = rows.sort(value, descending=value not in LOWER_IS_BETTER, nulls_last=True).head(N_BEST)
     order = [*parameters, value, *(name for name in figures if name != value)]
     best = best.select(order)
     currency = str(sweep.about.get("currency") or "currency")

@@ -289,7 +289,7 @@ def test_damaged_sweep_is_said(home, open_page):
 def test_app_needs_neither_numba_nor_dagster():
     code = (
         "import sys, dashboards.overview_view, dashboards.price_view, dashboards.trades_view,"
-        " dashboards.why_view, dashboards.report_view, research.comparison;"
+        " dashboards.why_view, dashboards.report_view, research.comparison, research.figures;"
         " print(sorted({'numba', 'dagster'} & set(sys.modules)))"
     )
     done = subprocess.run(

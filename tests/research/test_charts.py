@@ -290,6 +290,24 @@ def test_decision_strip_draws_the_last_bars_and_says_so():
     assert "the last 20 of 50 bars" in figure.layout.title.subtitle.text
 
 
+def test_decision_strip_sets_bar_beside_bar_and_marks_the_chosen_one():
+    rows = equity_rows(1_640, minutes=True)
+    # Two sessions of 250 minutes: the night between them must not stretch the cells.
+    frame = pl.concat([rows[:250], rows[-250:]]).with_columns(
+        close=pl.lit(1.0), enter_long=pl.lit(False), action=pl.lit(""), reason=pl.lit("halted")
+    )
+    assert charts.closed_times(frame)
+    figure = charts.decision_strip_chart(frame, n_bars=200, i_marked=350)
+    for axis in (figure.layout.xaxis, figure.layout.xaxis2):
+        assert axis.type == "category"
+        assert not axis.rangebreaks
+    chosen = f"{frame['ts'][350]:%Y-%m-%d %H:%M}"
+    assert [line.x0 for line in figure.layout.shapes] == [chosen, chosen]
+    assert trace(figure, "Close").x[50] == chosen
+    # A marked bar that is not drawn gets no line.
+    assert not charts.decision_strip_chart(frame, n_bars=100, i_marked=350).layout.shapes
+
+
 def test_closed_markets_are_left_out_of_intraday_axes():
     friday = datetime(2010, 1, 8, 20, 58, tzinfo=UTC)
     monday = datetime(2010, 1, 11, 14, 30, tzinfo=UTC)
