@@ -16,7 +16,14 @@ from sqlalchemy import Engine
 from assets.equity_picture import equity_picture
 from assets.inputs import find_document, request_of
 from assets.options import BacktestOptions
-from assets.running import failing_in_one_line, progress_lines, tag_run, tag_strategy, use_kernels
+from assets.running import (
+    failing_in_one_line,
+    logged_step,
+    progress_lines,
+    tag_run,
+    tag_strategy,
+    use_kernels,
+)
 from foundation.migration import migrate
 from foundation.settings import Settings
 
@@ -47,7 +54,7 @@ def backtest(
 ) -> MaterializeResult:
     """Run the backtest, write its result, put it on record."""
     use_kernels(settings.home)
-    with failing_in_one_line():
+    with failing_in_one_line(), logged_step(context, settings.home, "backtest"):
         migrate(database)
         directory, summary = _run(context, config, settings, database)
     return MaterializeResult(

@@ -14,7 +14,7 @@ from dagster import (
 
 from assets.backtest import BACKTEST
 from assets.options import ReportOptions
-from assets.running import failing_in_one_line, progress_lines, use_kernels
+from assets.running import failing_in_one_line, logged_step, progress_lines, use_kernels
 from foundation.errors import DataError, SpecError
 from foundation.settings import Settings
 
@@ -39,7 +39,7 @@ def report(
     use_kernels(settings.home)
     from research.report import FORMATS, write_report
 
-    with failing_in_one_line():
+    with failing_in_one_line(), logged_step(context, settings.home, "report"):
         for name in config.formats:
             if name not in FORMATS:
                 raise SpecError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from logging import Logger
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from dagster import AssetExecutionContext, Failure
 
 from foundation.errors import QuarterdeckError
 from foundation.kernel_cache import kernel_hash, use_kernel_cache
+from foundation.log_file import logged_work
 from foundation.progress import Progress
 
 STRATEGY_TAG = "quarterdeck/strategy"
@@ -32,6 +33,13 @@ def failing_in_one_line() -> Iterator[None]:
         yield
     except QuarterdeckError as error:
         raise Failure(str(error), allow_retries=False) from None
+
+
+def logged_step(
+    context: AssetExecutionContext, home: Path, name: str
+) -> AbstractContextManager[None]:
+    """Have the log of work say how a step ended, with the id of its Dagster run."""
+    return logged_work(home, name, logger="assets", dagster_run_id=context.run.run_id)
 
 
 def use_kernels(home: Path) -> None:

@@ -17,6 +17,7 @@ from assets.inputs import find_document, request_of
 from assets.options import SweepOptions
 from assets.running import (
     failing_in_one_line,
+    logged_step,
     progress_lines,
     tag_run,
     tag_strategy,
@@ -62,7 +63,7 @@ def sweep(
 ) -> MaterializeResult:
     """Run the sweep and write its rows."""
     use_kernels(settings.home)
-    with failing_in_one_line():
+    with failing_in_one_line(), logged_step(context, settings.home, "sweep"):
         migrate(database)
         directory, finished, best = _run(context, config, settings, database)
     return MaterializeResult(

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     kafka_url : str
         The bus; empty for the embedded one.
     log_level, log_format
-        What goes to the standard error, and how.
+        Of a process that stays, such as `quarterdeck up`.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)

@@ -1,7 +1,8 @@
 """Structured logs on the standard error, and counters for operators.
 
-The composition root calls `start_logging` once; whoever logs calls
-`structlog.get_logger()` and gives facts as keywords. Counters live in a
+The composition root of a process that stays calls `start_logging` once; whoever
+logs calls `structlog.get_logger()` and gives facts as keywords. Commands and
+jobs, which end, write a line to `log_file` instead. Counters live in a
 `Metrics` object that is passed to whoever counts. Nothing happens at import.
 """
 
@@ -9,16 +10,19 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TextIO
 
 from foundation.errors import QuarterdeckError
+from foundation.log_file import is_secret
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Counter, Histogram
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+    from prometheus_client.metrics_core import Metric
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -29,8 +33,6 @@ LEVELS = {
 
 # From a cold command to a sweep over years of minutes.
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
-# What a key is called when its value must never reach a log.
-_SECRET_WORDS = ("password", "secret", "token", "api_key", "private_key", "authorization")
 
 
 def start_logging(level: str, log_format: str, *, stream: TextIO | None = None) -> None:
@@ -94,9 +96,10 @@ class Metrics:
     bars_run: Counter = field(init=False)
     bars_imported: Counter = field(init=False)
     errors: Counter = field(init=False)
+    service_up: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Histogram
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
         registry = self.registry = CollectorRegistry()
         self.backtests = Counter(
@@ -107,7 +110,7 @@ class Metrics:
         )
         self.backtest_seconds = Histogram(
             "quarterdeck_backtest_seconds",
-            "Wall time of a backtest with its result files.",
+            "Wall time of a backtest, with its report where one is written.",
             buckets=_SECONDS,
             registry=registry,
         )
@@ -119,6 +122,12 @@ class Metrics:
         )
         self.errors = Counter(
             "quarterdeck_errors", "Errors that a user saw, by kind.", ["kind"], registry=registry
+        )
+        self.service_up = Gauge(
+            "quarterdeck_service_up",
+            "1 while the service's process runs, else 0.",
+            ["service"],
+            registry=registry,
         )
 
     @contextmanager
@@ -162,7 +171,29 @@ class MetricsServer:
         self._thread.join()
 
 
-def serve_metrics(metrics: Metrics, *, port: int = 0) -> MetricsServer:
+class _Refreshed:
+    """A registry that is brought up to date before it is read."""
+
+    def __init__(self, registry: CollectorRegistry, refresh: Callable[[], None]) -> None:
+        self._registry = registry
+        self._refresh = refresh
+        # Each request has a thread of its own.
+        self._lock = threading.Lock()
+
+    def collect(self) -> list[Metric]:
+        with self._lock:
+            self._refresh()
+            return list(self._registry.collect())
+
+    def restricted_registry(self, names: list[str]) -> Any:
+        with self._lock:
+            self._refresh()
+        return self._registry.restricted_registry(names)
+
+
+def serve_metrics(
+    metrics: Metrics, *, port: int = 0, refresh: Callable[[], None] = lambda: None
+) -> MetricsServer:
     """Serve the counts over HTTP to this machine only.
 
     Parameters
@@ -170,6 +201,8 @@ def serve_metrics(metrics: Metrics, *, port: int = 0) -> MetricsServer:
     metrics : Metrics
     port : int
         0 takes a free one; the result says which.
+    refresh : callable
+        Brings the counts up to date; called before each answer, never twice at once.
 
     Raises
     ------
@@ -178,12 +211,13 @@ def serve_metrics(metrics: Metrics, *, port: int = 0) -> MetricsServer:
     """
     from prometheus_client import start_http_server
 
-    server, thread = start_http_server(port, addr="127.0.0.1", registry=metrics.registry)
+    registry: Any = _Refreshed(metrics.registry, refresh)
+    server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
     return MetricsServer(server.server_port, server, thread)
 
 
 def _hide_secrets(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
     for key in event:
-        if any(word in key.lower() for word in _SECRET_WORDS):
+        if is_secret(key):
             event[key] = "***"
     return event

@@ -12,16 +12,25 @@ import sys
 from foundation.errors import QuarterdeckError
 from foundation.home import data_home
 from foundation.kernel_cache import use_kernel_cache
+from foundation.log_file import logged_work
 from launcher.console import error_line
 
 
 def main() -> None:
     """Run the command and leave with its exit code."""
+    home = data_home()
     # Before any command imports numba.
-    use_kernel_cache(data_home())
+    use_kernel_cache(home)
+    arguments = sys.argv[1:]
+    name = next((word for word in arguments if not word.startswith("-")), "quarterdeck")
+    with logged_work(home, name, logger="launcher", arguments=arguments):
+        _run_and_leave(arguments)
+
+
+def _run_and_leave(arguments: list[str]) -> None:
     try:
         try:
-            _run(sys.argv[1:])
+            _run(arguments)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:

@@ -10,6 +10,7 @@ import typer
 
 from foundation.errors import DataError
 from foundation.home import data_home
+from foundation.log_file import note
 from launcher import options
 from launcher.console import print_json, print_table, progress_bar, warning_line
 
@@ -95,6 +96,12 @@ def import_bars(
             overwrite=overwrite,
             progress=progress,
         )
+    note(
+        symbol=report.symbol,
+        timeframe=report.timeframe,
+        bars=report.rows if report.changed else 0,
+        findings=[found.name for found in report.findings],
+    )
     n_actions = 0
     if actions is not None:
         from market_data.actions_file import import_actions

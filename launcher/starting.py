@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,14 @@ from launcher.console import print_table, progress_bar
 
 if TYPE_CHECKING:
     from foundation.settings import Settings
-    from launcher.supervisor import Service
+    from foundation.telemetry import MetricsServer
+    from launcher.supervisor import Service, Supervisor
 
 EXAMPLE = CHECKOUT / "examples" / "rsi_stochastic_reversal.yaml"
 DAGSTER_PORT = 3000
 ANALYST_PORT = 8501
+# Where OpenTelemetry's exporters for Prometheus listen by default.
+METRICS_PORT = 9464
 # In the folder of compiled kernels: all of them are there.
 _WARM_MARKER = "complete"
 
@@ -48,6 +51,7 @@ def up(
     ] = False,
     dagster_port: Annotated[int, typer.Option(help="Or the next one that is free.")] = DAGSTER_PORT,
     analyst_port: Annotated[int, typer.Option(help="Or the next one that is free.")] = ANALYST_PORT,
+    metrics_port: Annotated[int, typer.Option(help="Or the next one that is free.")] = METRICS_PORT,
 ) -> None:
     """Set the data home up, run an example backtest and start all screens; Ctrl-C stops them.
 
@@ -60,7 +64,7 @@ def up(
         signal.signal(number, _interrupt)
     with _only_one(settings.home):
         prepare(settings)
-        _serve(settings, dagster_port, analyst_port, check=check, browser=browser)
+        _serve(settings, dagster_port, analyst_port, metrics_port, check=check, browser=browser)
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -232,21 +236,31 @@ def _python_path() -> str:
 
 
 def _serve(
-    settings: Settings, dagster_port: int, analyst_port: int, *, check: bool, browser: bool
+    settings: Settings,
+    dagster_port: int,
+    analyst_port: int,
+    metrics_port: int,
+    *,
+    check: bool,
+    browser: bool,
 ) -> None:
     from launcher.supervisor import Supervisor
 
     running, screens = services(settings, dagster_port, analyst_port)
-    supervisor = Supervisor(settings.home / "logs", CHECKOUT, tell=say)
+    logs = settings.home / "logs"
+    supervisor = Supervisor(logs, CHECKOUT, tell=_told_and_logged(settings))
+    metrics = None
     stopped_by_person = False
     try:
-        say(f"Starting {', '.join(service.name for service in running)} ...")
+        supervisor.tell(f"Starting {', '.join(service.name for service in running)} ...")
         for service in running:
             supervisor.start(service)
+        metrics = _serve_metrics(settings.home, metrics_port, running, supervisor)
         supervisor.wait_ready()
+        screens.append(Screen("Metrics", metrics.url, "what ran and what failed, for Prometheus"))
         print_table(["screen", "address", "for"], [[s.name, s.url, s.purpose] for s in screens])
         say("There are no logins yet: whoever uses this machine can open these addresses.")
-        say(f"Logs: {supervisor.logs}")
+        say(f"Logs: {logs}")
         if check:
             say("Everything answers.")
             return
@@ -262,9 +276,50 @@ def _serve(
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         supervisor.stop()
+        if metrics is not None:
+            metrics.close()
     if not stopped_by_person:
         raise QuarterdeckError("all services have ended")
     say("Stopped.")
+
+
+def _told_and_logged(settings: Settings) -> Callable[[str], None]:
+    """Start this process's own log, and return what tells a line there and here."""
+    import structlog
+
+    from foundation.telemetry import start_logging
+
+    logs = settings.home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    path = logs / "up.log"
+    if path.exists():
+        path.replace(logs / "up.log.1")
+    # Open for as long as this process runs, and written line by line.
+    start_logging(settings.log_level, settings.log_format, stream=path.open("w", buffering=1))
+    log = structlog.get_logger("launcher")
+
+    def tell(line: str) -> None:
+        say(line)
+        log.info(line)
+
+    return tell
+
+
+def _serve_metrics(
+    home: Path, port: int, running: Sequence[Service], supervisor: Supervisor
+) -> MetricsServer:
+    from foundation.log_file import LogFollower
+    from foundation.telemetry import Metrics, serve_metrics
+    from launcher.supervisor import free_port
+    from launcher.watching import refresher
+
+    metrics = Metrics()
+    names = [service.name for service in running]
+    return serve_metrics(
+        metrics,
+        port=free_port(port),
+        refresh=refresher(metrics, LogFollower(home), names, supervisor.alive),
+    )
 
 
 def _open(url: str) -> None:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from foundation.errors import SpecError
 from foundation.files import atomic_directory
+from foundation.log_file import note
 from foundation.progress import Progress, silent
 from market_data.store import Store
 from research.arrow_columns import numbers, table_of
@@ -447,6 +448,13 @@ def write_sweep(sweep: Sweep, directory: Path) -> dict[str, Any]:
         )
         text = json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (partial / SWEEP_FILE).write_text(text, "utf-8")
+    note(
+        strategy=sweep.strategy.name,
+        sweep_id=sweep.sweep_id,
+        bars=sweep.bars,
+        sets=len(sweep.sets),
+        directory=str(directory),
+    )
     return about
 
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from foundation.files import atomic_directory
+from foundation.log_file import note
 from research.arrow_columns import dates, names, nothing, table_of, texts, times, truths
 from research.backtest import (
     ENGINE_VERSION,
@@ -73,6 +74,13 @@ def write_result(backtest: Backtest, directory: Path) -> Summary:
             pq.write_table(
                 table, partial / f"{name}.parquet", compression="zstd", store_schema=False
             )
+    note(
+        strategy=summary.strategy,
+        run_id=summary.run_id,
+        bars=summary.bars,
+        trades=summary.n_trades,
+        directory=str(directory),
+    )
     return summary
 
 

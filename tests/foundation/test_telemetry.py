@@ -114,6 +114,20 @@ def test_exporter_serves_the_counts_to_this_machine_only() -> None:
     assert "quarterdeck_backtest_seconds_count 1.0" in text
 
 
+def test_counts_are_brought_up_to_date_before_each_answer() -> None:
+    metrics = Metrics()
+    server = serve_metrics(metrics, refresh=lambda: metrics.bars_run.inc(7))
+    try:
+        first = urllib.request.urlopen(server.url, timeout=10).read().decode()
+        chosen = f"{server.url}?name[]=quarterdeck_bars_run_total"
+        second = urllib.request.urlopen(chosen, timeout=10).read().decode()
+    finally:
+        server.close()
+    assert "quarterdeck_bars_run_total 7.0" in first
+    assert "quarterdeck_bars_run_total 14.0" in second
+    assert "quarterdeck_errors" not in second
+
+
 def test_each_object_counts_for_itself() -> None:
     one, other = Metrics(), Metrics()
     one.bars_imported.inc(5)

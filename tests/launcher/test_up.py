@@ -70,6 +70,14 @@ def answers(url: str) -> bool:
         return False
 
 
+def read(metrics: str) -> dict[str, float]:
+    """Return the samples that an exporter serves, by name and labels."""
+    with urllib.request.urlopen(metrics, timeout=30) as response:
+        lines = response.read().decode().splitlines()
+    found = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
+    return {name: float(value) for name, value in found}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_everything_answers_a_death_is_reported_and_ctrl_c_leaves_nothing(
     up: tuple[subprocess.Popen[bytes], Path], home: Path
@@ -79,8 +87,11 @@ def test_everything_answers_a_death_is_reported_and_ctrl_c_leaves_nothing(
     text = output.read_text()
     assert "There are no logins yet" in text
     urls = re.findall(rf"http://{HOST}:\d+", text)
-    assert len(urls) == 2
+    assert len(urls) == 3
     assert all(answers(url) for url in urls)
+    (metrics,) = re.findall(rf"http://{HOST}:\d+/metrics", text)
+    assert read(metrics)['quarterdeck_service_up{service="dagster-daemon"}'] == 1.0
+    assert "quarterdeck_backtests_total" not in str(read(metrics))
     report = re.search(r"file://(\S+report\.html)", text)
     assert report is not None
     assert Path(report[1]).is_relative_to(home)
@@ -95,6 +106,10 @@ def test_everything_answers_a_death_is_reported_and_ctrl_c_leaves_nothing(
     )
     assert second.returncode == 1
     assert f"`quarterdeck up` runs already on {home} (process {process.pid})" in second.stderr
+    # Work of another process is counted.
+    lost = [sys.executable, "-m", "launcher.command", "backtest", "no_such_strategy.yaml"]
+    assert subprocess.run(lost, cwd=CHECKOUT, capture_output=True, check=False).returncode == 1
+    assert read(metrics)['quarterdeck_backtests_total{status="failed"}'] == 1.0
     daemon = [
         pid
         for pid, command in processes_that_name(str(home)).items()
@@ -104,6 +119,9 @@ def test_everything_answers_a_death_is_reported_and_ctrl_c_leaves_nothing(
     os.kill(daemon[0], signal.SIGKILL)
     wait_until(lambda: "dagster-daemon ended with -9" in output.read_text(), process, output)
     assert all(answers(url) for url in urls)
+    assert read(metrics)['quarterdeck_service_up{service="dagster-daemon"}'] == 0.0
+    assert read(metrics)['quarterdeck_service_up{service="analyst"}'] == 1.0
+    assert "dagster-daemon ended with -9" in (home / "logs" / "up.log").read_text()
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(60) == 0, output.read_text()
     assert output.read_text().rstrip().endswith("Stopped.")
