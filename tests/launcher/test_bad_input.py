@@ -240,8 +240,16 @@ def test_failed_import_leaves_the_store_as_it_was(run, home, rows, tmp_path) -> 
 # The strategy.
 
 
+def test_parameter_that_nothing_uses_is_named(run, strategy) -> None:  # type: ignore[no-untyped-def]
+    strategy.write_text(STRATEGY.replace("rsi < $oversold", "rsi < 30"))
+    for command in ("check", "backtest", "sweep"):
+        answer = run(command, strategy)
+        assert answer.code == 1
+        assert answer.error.startswith("parameters.oversold: has no effect")
+
+
 def test_strategy_that_never_trades_says_why_not(backtest, strategy) -> None:  # type: ignore[no-untyped-def]
-    strategy.write_text(STRATEGY.replace("rsi < $oversold", "rsi < 0"))
+    strategy.write_text(STRATEGY.replace("rsi < $oversold", "rsi < $oversold - 100"))
     answer = backtest()
     assert answer.code == 0, answer.err
     # rsi(14) is unknown for 14 bars of the 3,270.

@@ -572,8 +572,38 @@ def test_parameters_are_set_within_their_range_and_on_their_step():
             with_parameters(reference(), {name: value})
 
 
+def test_a_parameter_that_nothing_uses_is_refused_by_name():
+    assert refusal(
+        enter_long="rsi(close, $n) < 30",
+        parameters={"n": {"default": 14}, "oversold": {"default": 30}},
+        description="Buys where the rsi is below $oversold.",
+    ).startswith("parameters.oversold: has no effect: no expression uses `$oversold`")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"enter_long": "close > open + $a"},
+        {"enter_long": "(close > highest(high, 2 + $a)[1]) @ 1w"},
+        {"indicators": {"atr": "atr(14)", "never_asked": "ema(close, 10 * $a)"}},
+        {"setup": [{"when": "close > open", "within": "$a"}]},
+        {"execution.exit": {"stop_loss": "$a * atr"}},
+        {"execution.cooldown_bars": "$a"},
+        {"costs.slippage_bps": "$a / 2"},
+        {"risk.max_daily_loss": "$a / 100"},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_parameter_may_be_used_in_any_place_that_takes_an_expression(changes):
+    strategy = resolve_strategy(document_from(plain(**changes, parameters={"a": {"default": 2}})))
+    assert strategy.parameters == {"a": 2.0}
+
+
 def test_steps_of_decimal_fractions_are_met():
-    data = plain(parameters={"a": {"default": 0.7, "low": 0.1, "high": 1, "step": 0.1}})
+    data = plain(
+        enter_long="close > $a * open",
+        parameters={"a": {"default": 0.7, "low": 0.1, "high": 1, "step": 0.1}},
+    )
     assert with_parameters(document_from(data), {"a": 0.3}).parameters["a"].default == 0.3
 
 

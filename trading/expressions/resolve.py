@@ -102,12 +102,14 @@ class Resolver:
     """Resolves the expressions of one document.
 
     Owns the expanded definitions, each resolved once, and collects
-    `constraints` of constants that depend on parameters.
+    `constraints` of constants that depend on parameters, and the names of the
+    parameters that any expression uses.
     """
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.constraints: list[Constraint | Fit] = []
+        self.used_parameters: set[str] = set()
         self._definitions: dict[str, Node] = {}
         self._parsed: dict[str, Node] = {}
         for name in scope.definitions:
@@ -256,6 +258,7 @@ class Resolver:
                         column=node.column,
                         hint=f"did you mean `${guess}`?" if guess else "define it under parameters",
                     )
+                self.used_parameters.add(name)
                 return node
             case Name():
                 return self._name(node, place)

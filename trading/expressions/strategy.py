@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from foundation.errors import SpecError
 from trading.expressions.ast import (
     TIMEFRAMES,
     Indicator,
@@ -269,7 +270,16 @@ def resolve_strategy(document: StrategyDocument) -> ResolvedStrategy:
         for text in (getattr(document, name),)
     }
     setup = _stages(resolver, document.setup, "setup")
+    setup_long = setup + _stages(resolver, document.setup_long, "setup_long")
+    setup_short = setup + _stages(resolver, document.setup_short, "setup_short")
     resolved = resolve_policy(resolver, document)
+    for name in document.parameters:
+        if name not in resolver.used_parameters:
+            raise SpecError(
+                f"has no effect: no expression uses `${name}`",
+                path=f"parameters.{name}",
+                hint="use it or take it out",
+            )
     strategy = ResolvedStrategy(
         name=document.name,
         timeframe=document.timeframe,
@@ -277,8 +287,8 @@ def resolve_strategy(document: StrategyDocument) -> ResolvedStrategy:
         parameters={name: p.default for name, p in document.parameters.items()},
         indicators=indicators,
         **conditions,
-        setup_long=setup + _stages(resolver, document.setup_long, "setup_long"),
-        setup_short=setup + _stages(resolver, document.setup_short, "setup_short"),
+        setup_long=setup_long,
+        setup_short=setup_short,
         prices=resolved.prices,
         timeframes=(),
         document=document,
