@@ -37,7 +37,7 @@ def show(backtest: Backtest, content: ReportContent) -> None:
     st.subheader("How it was obtained", anchor=False)
     facts = [*content.facts, *content.assumptions]
     rows = "\n".join(f"| {parts.escaped(k)} | {parts.escaped(v)} |" for k, v in facts)
-    st.markdown(f"| | |\n|:--|:--|\n{rows}")
+    st.markdown(f"| Fact | Of this result |\n|:--|:--|\n{rows}")
     st.subheader("Strategy document", anchor=False)
     language = "json" if content.document.lstrip().startswith("{") else "yaml"
     st.code(content.document, language=language)

@@ -13,7 +13,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
+from openpyxl import load_workbook
 from playwright.sync_api import Browser, Page, expect
 
 from foundation.home import CHECKOUT
@@ -170,6 +172,84 @@ def test_analyst_compares_two_backtests_and_looks_into_one(
 
     elsewhere = [url for url in asked if not url.startswith((app_url, "data:", "blob:"))]
     assert elsewhere == []
+
+
+def downloaded(page: Page, name: str, folder: Path) -> Path:
+    """Click a download button and return the file under the name that the reader gets."""
+    button = page.get_by_role("button", name=name, exact=True)
+    button.wait_for(timeout=PATIENCE_MS)
+    settled(page)
+    with page.expect_download(timeout=PATIENCE_MS) as started:
+        button.click()
+    path = folder / started.value.suggested_filename
+    started.value.save_as(path)
+    return path
+
+
+def test_tables_of_a_backtest_are_downloaded_as_a_workbook(
+    app_url, browser_page, two_results, tmp_path
+):
+    page = browser_page
+    page.goto(f"{app_url}/backtest?run={FIRST}&view=Trades")
+    path = downloaded(page, "Trades (XLSX)", tmp_path)
+    assert path.name == "average-cross-trades.xlsx"
+    (sheet,) = load_workbook(path, read_only=True).worksheets
+    head, *rows = sheet.iter_rows(values_only=True)
+    trades = open_result(two_results / "average-cross" / FIRST).trades()
+    assert len(rows) == trades.height > 0
+    profit = next(i for i, name in enumerate(head) if str(name).startswith("net profit"))
+    assert sum(row[profit] for row in rows) == pytest.approx(trades["net_profit"].sum())
+
+    # What the reader filtered is what is downloaded.
+    page.get_by_role("combobox", name="Side").click()
+    page.get_by_role("option", name="long").click()
+    page.keyboard.press("Escape")
+    page.get_by_role("combobox", name="Instrument").click()
+    page.get_by_role("option", name="ALFA").click()
+    page.keyboard.press("Escape")
+    settled(page)
+    path = downloaded(page, "Trades (XLSX)", tmp_path)
+    (sheet,) = load_workbook(path, read_only=True).worksheets
+    alfa = trades.filter((pl.col("symbol") == "ALFA") & (pl.col("side") == "long"))
+    assert sheet.max_row == 1 + alfa.height < 1 + trades.height
+
+
+def test_report_is_written_from_its_tab_and_opens_without_the_app(
+    app_url, browser_page, screenshots, two_results, tmp_path
+):
+    page = browser_page
+    directory = two_results / "second-cross" / SECOND
+    assert not (directory / "report.html").exists()
+    page.goto(f"{app_url}/backtest?run={SECOND}")
+    expect(page.get_by_role("tab", name="Overview")).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("tab", name="Report").click()
+    expect(
+        page.get_by_text("Not written yet: report.html, report.pdf, report.xlsx.")
+    ).to_be_visible(timeout=PATIENCE_MS)
+    settled(page)
+    picture(page, screenshots / "analyst-6-before-report.png")
+    page.get_by_role("button", name="Write the report").click()
+    expect(page.get_by_role("button", name="Report (PDF)")).to_be_visible(timeout=PATIENCE_MS)
+    settled(page)
+    expect(page.get_by_text("Not written yet")).to_have_count(0)
+    picture(page, screenshots / "analyst-7-report.png")
+
+    report = downloaded(page, "Report (HTML)", tmp_path)
+    assert report.name == f"second-cross-{SECOND}-report.html"
+    assert report.read_bytes() == (directory / "report.html").read_bytes()
+    assert downloaded(page, "Report (PDF)", tmp_path).read_bytes().startswith(b"%PDF-")
+    book = load_workbook(downloaded(page, "Tables (XLSX)", tmp_path), read_only=True)
+    trades = open_result(directory).trades()
+    assert book["Trades"].max_row == 1 + trades.height
+
+    opened = browser_page.context.new_page()
+    asked: list[str] = []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(report.as_uri())
+    opened.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=PATIENCE_MS)
+    expect(opened.get_by_role("heading", name="second-cross").first).to_be_visible()
+    opened.screenshot(path=screenshots / "analyst-8-opened-report.png")
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
