@@ -204,13 +204,7 @@ def services(
         Service(
             name="analyst",
             command=(
-                *(
-                    sys.executable,
-                    "-m",
-                    "streamlit",
-                    "run",
-                    str(CHECKOUT / "dashboards/analyst.py"),
-                ),
+                *(sys.executable, "-m", "dashboards.serve"),
                 *("--server.address", HOST, "--server.port", str(analyst)),
                 *("--server.headless", "true", "--browser.gatherUsageStats", "false"),
                 *("--server.fileWatcherType", "none"),

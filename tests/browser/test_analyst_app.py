@@ -41,12 +41,12 @@ def two_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def app_url(two_results: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start the app as a person does, on a port of its own."""
+    """Start the app as `quarterdeck up` does, on a port of its own."""
     port = unused_port()
     log = tmp_path_factory.mktemp("analyst-log") / "streamlit.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "dashboards/analyst.py",
+            [sys.executable, "-m", "dashboards.serve",
              "--server.port", str(port), "--server.address", "127.0.0.1"],
             cwd=CHECKOUT, stdout=output, stderr=subprocess.STDOUT,
             env=os.environ | {"QUARTERDECK_HOME": str(two_results.parent)},

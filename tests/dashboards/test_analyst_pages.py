@@ -296,3 +296,19 @@ def test_app_needs_neither_numba_nor_dagster():
         [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_server_has_imported_what_pages_need_before_somebody_waits():
+    code = (
+        "import sys; from importlib import import_module; import dashboards.serve as serve;"
+        " import streamlit.web.cli;"
+        " [import_module(name) for name in serve.NEEDED_BY_PAGES]; before = set(sys.modules);"
+        " import dashboards.overview_view, dashboards.price_view, dashboards.trades_view,"
+        " dashboards.why_view, dashboards.report_view, research.comparison, research.figures;"
+        " late = {name.split('.')[0] for name in set(sys.modules) - before};"
+        " print(sorted(late - {'dashboards', 'streamlit'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
