@@ -176,13 +176,14 @@ def test_trade_extremes_count_every_bar_from_entry_to_exit():
 
 @pytest.mark.parametrize("every_bar", [False, True])
 def test_long_holding_notes_extremes_peak_and_drawdown_in_whole_blocks_of_bars(every_bar):
-    """One bar's low, one bar's high, one peak and one fall, each many bars from the others."""
+    """One bar's high, one bar's low, one peak and one fall, each in a block of its own."""
     rows = [(*FLAT, BUY), *[FLAT] * 89, (*FLAT, 2.0), FLAT]
+    rows[20] = (100, 110, 99, 100)
     rows[35] = (100, 101, 90, 100)
-    rows[41] = (100, 110, 99, 100)
     rows[56] = (100, 101, 99, 101)
     rows[70] = (100, 101, 96, 96)
-    made = run(long_only(), daily_bars(rows), cash=10_000, every_bar=every_bar)
+    bars = intraday_bars([rows])
+    made = run(long_only(timeframe="1m"), bars, cash=10_000, every_bar=every_bar)
     assert (made.raw.trades["low"][0], made.raw.trades["high"][0]) == (90, 110)
     assert made.header["peak_equity"] == 10_100
     assert made.header["max_drawdown"] == pytest.approx(500 / 10_100)
