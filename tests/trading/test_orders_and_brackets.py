@@ -190,9 +190,10 @@ def test_long_holding_notes_extremes_peak_and_drawdown_in_whole_blocks_of_bars(e
     assert made.header["bars_in_position"] == 90
 
 
-def test_trade_extremes_count_a_halted_bar():
+@pytest.mark.parametrize("every_bar", [False, True])
+def test_trade_extremes_count_a_halted_bar(every_bar):
     rows = [(*FLAT, BUY), FLAT, (100, 120, 90, 100), (*FLAT, 2.0), FLAT]
-    made = run(long_only(), daily_bars(rows, halted=[2]))
+    made = run(long_only(), daily_bars(rows, halted=[2]), every_bar=every_bar)
     assert (made.raw.trades["low"][0], made.raw.trades["high"][0]) == (90, 120)
 
 
