@@ -319,11 +319,7 @@ def _run_added_up(
     annualisation: int,
     progress: Progress,
 ) -> list[CoreFigures]:
-    """Run each instrument's sweep and add the instruments up at session ends.
-
-    Of cash a sweep keeps only each sleeve's lowest, so several sleeves' lowest
-    cash together is not defined here; a backtest of the set has it.
-    """
+    """Run each instrument's sweep and add the instruments up at session ends."""
     runs: list[SweepRuns] = []
     for i_sleeve, (one, money) in enumerate(zip(loaded, cash, strict=True)):
 
@@ -350,9 +346,12 @@ def _run_added_up(
         ]
     sessions = np.unique(np.concatenate([run.sessions for run in runs]))
     equity = np.zeros((len(sets), len(sessions)))
+    left = np.zeros((len(sets), len(sessions)))
     for run, money in zip(runs, cash, strict=True):
         at = np.searchsorted(run.sessions, sessions, side="right") - 1
         equity += np.where(at >= 0, run.session_equity[:, np.maximum(at, 0)], money)
+        left += np.where(at >= 0, run.session_cash[:, np.maximum(at, 0)], money)
+    lowest = np.minimum(left.min(axis=1), request.cash)
     return [
         core_figures(
             sum_headers(np.array([run.headers[k] for run in runs])),
@@ -361,6 +360,7 @@ def _run_added_up(
             n_bars,
             annualisation,
             statistics.deepest_drawdown(equity[k], sessions, request.cash).depth,
+            float(lowest[k]),
         )
         for k in range(len(sets))
     ]

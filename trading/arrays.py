@@ -20,9 +20,10 @@ class Feed(NamedTuple):
     matrix : float64 array, shape (n_rows, n_bars)
         Rows open, high, low, close, volume, then bid and ask where known, then
         indicator values.
-    bars : BAR array, shape (n_bars,)
-        What the policy looks at of each bar, side by side: the bars it looks at
-        are far apart, and one record is one or two lines of the processor's cache.
+    ts, close_ts : int64 arrays, shape (n_bars,)
+        UTC nanoseconds.
+    session, bar_flags : int64 arrays, shape (n_bars,)
+        As in `Bars`.
     flags : int8 array, shape (n_flag_rows, n_bars)
         Conditions in three-valued logic; row 0 is always false.
     session_stop : int64 array, shape (n_bars,)
@@ -39,7 +40,10 @@ class Feed(NamedTuple):
     """
 
     matrix: NDArray[np.float64]
-    bars: NDArray[np.void]
+    ts: NDArray[np.int64]
+    close_ts: NDArray[np.int64]
+    session: NDArray[np.int64]
+    bar_flags: NDArray[np.int64]
     flags: NDArray[np.int8]
     session_stop: NDArray[np.int64]
     scan_low: NDArray[np.float64]
@@ -65,7 +69,18 @@ class Logs(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One value per bar, and one per session."""
+    """One value per bar of a single sleeve, and one per session of each.
+
+    Attributes
+    ----------
+    equity, cash : float64 arrays, shape (n_bars,) or (0,)
+    lots : int64 array, shape (n_bars,) or (0,)
+    reasons, actions : int8 arrays, shape (n_bars,) or (0,)
+    session_equity, session_cash : float64 arrays, shape (n_sleeves, n_sessions)
+        At the close of each session.
+    session_date : int64 array, shape (n_sessions,)
+        Days since 1970-01-01.
+    """
 
     equity: NDArray[np.float64]
     cash: NDArray[np.float64]
@@ -73,4 +88,5 @@ class Record(NamedTuple):
     reasons: NDArray[np.int8]
     actions: NDArray[np.int8]
     session_equity: NDArray[np.float64]
+    session_cash: NDArray[np.float64]
     session_date: NDArray[np.int64]

@@ -105,7 +105,7 @@ def place_stop_nb(policy, state, i_bracket, now):
     order.leaves_lots = bracket.held_lots
 
 
-@inner_kernel
+@inlined_kernel
 def place_targets_nb(plan, state, i_bracket, now):
     """Place the profit targets for all that was entered, or replace them.
 
@@ -184,7 +184,7 @@ def free_bracket_if_done_nb(policy, state, journal, i_bracket, now):
     bracket.average_entry = np.nan
 
 
-@inner_kernel
+@inlined_kernel
 def reduce_exits_nb(policy, state, journal, i_bracket, i_filled, now):
     """Cut the bracket's other exits to what it still holds after an exit fill.
 
@@ -243,7 +243,7 @@ def move_stop_nb(policy, state, i_bracket, price, now):
         place_stop_nb(policy, state, i_bracket, now)
 
 
-@inner_kernel
+@inlined_kernel
 def open_bracket_nb(plan, state, side, lots, price, limit, step, now):
     """Place an entry ladder in a free bracket.
 

@@ -12,12 +12,16 @@ bits.
   kernels.
 - `inlined_kernel` is an inner kernel whose code is put into its caller.
 
+Whether to inline is said for each, since numba hands the caller's flag down to
+what it calls: one inlined kernel would inline all that is below it, and
+compile for minutes.
+
 State, plan, journal and bar are records: a kernel gets one pointer for each.
 """
 
 from numba import njit
 
-kernel = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+kernel = njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=False)
 allocating_kernel = njit(cache=True, nogil=True, error_model="numpy")
 inner_kernel = njit(
     cache=True,
@@ -26,6 +30,7 @@ inner_kernel = njit(
     no_cpython_wrapper=True,
     no_cfunc_wrapper=True,
     _nrt=False,
+    forceinline=False,
 )
 inlined_kernel = njit(
     cache=True,

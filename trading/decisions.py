@@ -16,7 +16,7 @@ from trading.brackets import (
     open_bracket_nb,
     request_exit_nb,
 )
-from trading.compiling import inner_kernel
+from trading.compiling import inlined_kernel, inner_kernel
 from trading.dtypes import (
     BY_RISK_FRACTION,
     CONDITION_FALSE,
@@ -74,7 +74,7 @@ from trading.sizing import round_price_nb, size_lots_nb
 FLATTEN_BIT, HALTED_BIT, OUTSIDE_BIT = 4, 8, 16
 
 
-@inner_kernel
+@inlined_kernel
 def direction_nb(policy, state):
     """Return the side that the sleeve holds, or else is entering; 0 when idle."""
     if state.header.lots != 0:
@@ -127,7 +127,7 @@ def exit_all_nb(plan, state, journal, reason, now):
             request_exit_nb(policy, state, b, reason, now)
 
 
-@inner_kernel
+@inlined_kernel
 def update_limits_nb(policy, header, equity):
     """Stop the sleeve on drawdown, block its session on daily loss (rule 14)."""
     if policy.max_drawdown > 0.0 and header.stopped == 0:
@@ -139,8 +139,8 @@ def update_limits_nb(policy, header, equity):
             header.blocked_session = header.session
 
 
-@inner_kernel
-def exit_reason_at_close_nb(plan, state, matrix, flags, i, bar, direction, stack):
+@inlined_kernel
+def exit_reason_at_close_nb(plan, state, bar, direction, scratch):
     """Decide whether to leave at this close, and why.
 
     Returns
@@ -159,10 +159,10 @@ def exit_reason_at_close_nb(plan, state, matrix, flags, i, bar, direction, stack
     opposite = 0
     if policy.reverse == 1:
         other = F_ENTER_SHORT if direction > 0 else F_ENTER_LONG
-        if condition_nb(other, plan, header, matrix, flags, i, stack) == TRUE:
+        if condition_nb(other, plan, header, scratch) == TRUE:
             opposite = 1
     own = F_EXIT_LONG if direction > 0 else F_EXIT_SHORT
-    if condition_nb(own, plan, header, matrix, flags, i, stack) == TRUE:
+    if condition_nb(own, plan, header, scratch) == TRUE:
         return EXIT_CONDITION, opposite
     if policy.time_stop_bars > 0 and header.lots != 0:
         if header.i_bar - header.entry_bar + 1 >= policy.time_stop_bars:
@@ -198,8 +198,8 @@ def entry_blocked_nb(plan, state, reversing):
     return IN_POSITION
 
 
-@inner_kernel
-def entry_side_nb(plan, state, matrix, flags, i, only_side, stack):
+@inlined_kernel
+def entry_side_nb(plan, state, only_side, scratch):
     """Ask the entry conditions.
 
     Parameters
@@ -216,16 +216,16 @@ def entry_side_nb(plan, state, matrix, flags, i, only_side, stack):
     long_entry = FALSE
     short_entry = FALSE
     if only_side >= 0:
-        long_entry = condition_nb(F_ENTER_LONG, plan, header, matrix, flags, i, stack)
+        long_entry = condition_nb(F_ENTER_LONG, plan, header, scratch)
     if only_side <= 0:
-        short_entry = condition_nb(F_ENTER_SHORT, plan, header, matrix, flags, i, stack)
+        short_entry = condition_nb(F_ENTER_SHORT, plan, header, scratch)
     if long_entry == TRUE and short_entry == TRUE:
         return 0, CONFLICTING_ENTRIES
     if long_entry == TRUE or short_entry == TRUE:
         side = 1 if long_entry == TRUE else -1
         leave = F_EXIT_LONG if side > 0 else F_EXIT_SHORT
         # An exit wins over an entry at the same close, held or not (rule 2).
-        if condition_nb(leave, plan, header, matrix, flags, i, stack) == TRUE:
+        if condition_nb(leave, plan, header, scratch) == TRUE:
             return 0, EXIT_CONDITION
         return side, NO_REASON
     if long_entry == UNKNOWN or short_entry == UNKNOWN:
@@ -233,19 +233,19 @@ def entry_side_nb(plan, state, matrix, flags, i, only_side, stack):
     return 0, CONDITION_FALSE
 
 
-@inner_kernel
-def distance_nb(formula, plan, header, matrix, flags, i, stack):
+@inlined_kernel
+def distance_nb(formula, plan, header, scratch):
     """Evaluate a distance; NaN when the strategy has none, -1 when it is not positive."""
     if not has_formula_nb(plan, formula):
         return np.nan
-    value = evaluate_nb(formula, plan, header, matrix, flags, i, stack)
+    value = evaluate_nb(formula, plan, header, scratch)
     if not (value > 0.0 and value < np.inf):
         return -1.0
     return value
 
 
-@inner_kernel
-def enter_nb(plan, state, matrix, flags, i, bar, side, equity, stack):
+@inlined_kernel
+def enter_nb(plan, state, bar, side, equity, scratch):
     """Size an entry and place its ladder.
 
     Returns
@@ -263,9 +263,9 @@ def enter_nb(plan, state, matrix, flags, i, bar, side, equity, stack):
     limit = np.nan
     if policy.entry_type != MARKET:
         which = 0 if side > 0 else 1
-        price = evaluate_nb(F_PRICE_LONG + which, plan, header, matrix, flags, i, stack)
+        price = evaluate_nb(F_PRICE_LONG + which, plan, header, scratch)
         if policy.entry_type == STOP_LIMIT:
-            limit = evaluate_nb(F_LIMIT_LONG + which, plan, header, matrix, flags, i, stack)
+            limit = evaluate_nb(F_LIMIT_LONG + which, plan, header, scratch)
             if not (limit > 0.0 and limit < np.inf):
                 return PRICE_UNKNOWN
     if not (price > 0.0 and price < np.inf):
@@ -273,23 +273,25 @@ def enter_nb(plan, state, matrix, flags, i, bar, side, equity, stack):
     price = round_price_nb(price, policy.tick, side)
     step = 0.0
     if policy.n_rungs > 1 and has_formula_nb(plan, F_STEP):
-        step = evaluate_nb(F_STEP, plan, header, matrix, flags, i, stack)
+        step = evaluate_nb(F_STEP, plan, header, scratch)
         if not (step >= 0.0 and step < np.inf):
             return DISTANCE_UNKNOWN
-    stop = distance_nb(F_STOP_LOSS, plan, header, matrix, flags, i, stack)
-    trail = distance_nb(F_TRAILING_STOP, plan, header, matrix, flags, i, stack)
-    even_at = distance_nb(F_BREAK_EVEN_AT, plan, header, matrix, flags, i, stack)
+    stop = distance_nb(F_STOP_LOSS, plan, header, scratch)
+    trail = distance_nb(F_TRAILING_STOP, plan, header, scratch)
+    even_at = distance_nb(F_BREAK_EVEN_AT, plan, header, scratch)
     even_offset = 0.0
     if has_formula_nb(plan, F_BREAK_EVEN_OFFSET):
-        even_offset = evaluate_nb(F_BREAK_EVEN_OFFSET, plan, header, matrix, flags, i, stack)
+        even_offset = evaluate_nb(F_BREAK_EVEN_OFFSET, plan, header, scratch)
     if stop < 0.0 or trail < 0.0 or even_at < 0.0 or not (abs(even_offset) < np.inf):
         return DISTANCE_UNKNOWN
     for k in range(policy.n_targets):
-        if not distance_nb(FIRST_TARGET + k, plan, header, matrix, flags, i, stack) > 0.0:
+        distance = distance_nb(FIRST_TARGET + k, plan, header, scratch)
+        if not distance > 0.0:
             return DISTANCE_UNKNOWN
+        scratch.distances[k] = distance
     volatility = np.nan
     if has_formula_nb(plan, F_VOLATILITY):
-        volatility = evaluate_nb(F_VOLATILITY, plan, header, matrix, flags, i, stack)
+        volatility = evaluate_nb(F_VOLATILITY, plan, header, scratch)
         if not volatility > 0.0:
             return DISTANCE_UNKNOWN
     risk_distance = distance_from_nb(policy, STOP_SHARE, stop, price)
@@ -318,14 +320,13 @@ def enter_nb(plan, state, matrix, flags, i, bar, side, equity, stack):
     bracket.volatility = volatility
     first_target = b * policy.slots_per_bracket + policy.n_rungs + 1
     for k in range(policy.n_targets):
-        distance = distance_nb(FIRST_TARGET + k, plan, header, matrix, flags, i, stack)
-        state.orders[first_target + k].distance = distance
+        state.orders[first_target + k].distance = scratch.distances[k]
     return NO_REASON
 
 
-@inner_kernel
-def decide_nb(plan, state, journal, matrix, flags, i, bar, equity, stack):
-    """Decide at the close of bar i.
+@inlined_kernel
+def decide_nb(plan, state, journal, bar, equity, scratch):
+    """Decide at the close of a bar, whose column `set_column_nb` chose.
 
     Returns
     -------
@@ -344,9 +345,7 @@ def decide_nb(plan, state, journal, matrix, flags, i, bar, equity, stack):
     direction = direction_nb(policy, state)
     reversing = 0
     if direction != 0:
-        reason, reversing = exit_reason_at_close_nb(
-            plan, state, matrix, flags, i, bar, direction, stack
-        )
+        reason, reversing = exit_reason_at_close_nb(plan, state, bar, direction, scratch)
         if reason != NO_REASON:
             exit_all_nb(plan, state, journal, reason, now)
             if reversing == 0:
@@ -357,7 +356,7 @@ def decide_nb(plan, state, journal, matrix, flags, i, bar, equity, stack):
     only_side = direction if direction != 0 else 0
     if reversing == 1:
         only_side = -direction
-    side, reason = entry_side_nb(plan, state, matrix, flags, i, only_side, stack)
+    side, reason = entry_side_nb(plan, state, only_side, scratch)
     if side != 0:
         reason = check_market_nb(
             bar.flags & HALTED_BIT != 0,
@@ -368,7 +367,7 @@ def decide_nb(plan, state, journal, matrix, flags, i, bar, equity, stack):
         if reason == NO_REASON and closing and bar.flags & FLATTEN_BIT:
             reason = SESSION_CLOSING
         if reason == NO_REASON:
-            reason = enter_nb(plan, state, matrix, flags, i, bar, side, equity, stack)
+            reason = enter_nb(plan, state, bar, side, equity, scratch)
         if reason == NO_REASON:
             if reversing == 1:
                 return REVERSE_ACTION, REVERSED

@@ -110,6 +110,7 @@ MAX_ORDERS = 128
 MAX_CODE = 256
 MAX_LITERALS = 128
 MAX_STACK = 64
+MAX_SLEEVES = 64  # That run together.
 
 POLICY = np.dtype(
     [
@@ -146,6 +147,7 @@ POLICY = np.dtype(
         ("time_stop_bars", "i8"),
         ("flat_at_session_close", "i8"),
         ("close_at_end", "i8"),
+        ("moves_stops", "i8"),  # A trailing or a break-even stop.
         ("distance_shares", "i8"),  # Bits of the distances that are shares of the entry.
         ("max_participation", "f8"),  # 0: off.
         ("path_choice", "i8"),
@@ -420,7 +422,9 @@ JOURNAL = np.dtype(
     ]
 )
 
-# The state before a bar whose two paths differ, and the formulas' stack.
+# The state before a bar whose two paths differ, the formulas' stack, and the
+# distances of an entry's profit targets, and how far each of the sleeves that
+# run together has come with the corporate actions.
 SCRATCH = np.dtype(
     [
         ("state", STATE),
@@ -429,6 +433,13 @@ SCRATCH = np.dtype(
         ("n_trades", "i8"),
         ("n_cash_events", "i8"),
         ("stack", "f8", (MAX_STACK + 1,)),
+        ("column", "i8"),  # Address of the bar's column of the matrix, bytes between rows.
+        ("column_stride", "i8"),
+        ("flags", "i8"),
+        ("flags_stride", "i8"),
+        ("distances", "f8", (MAX_TARGETS,)),
+        ("next_actions", "i8", (MAX_SLEEVES,)),
+        ("bar", BAR),
         ("finer", BAR),
     ]
 )

@@ -45,9 +45,10 @@ from trading.fills import (
     fill_market_orders_nb,
     is_market_nb,
     match_bar_nb,
+    note_range_nb,
     set_volume_nb,
 )
-from trading.formulas import has_formula_nb
+from trading.formulas import has_formula_nb, set_column_nb
 from trading.orders import EXPIRE, end_order_nb
 from trading.portfolio import NO_SESSION, deepen_nb, mark_nb, roll_session_nb
 
@@ -80,8 +81,6 @@ def load_bar_nb(policy, bar, prices, i, ts, close_ts, session, bar_flags):
 def expire_day_orders_nb(plan, state, journal, session_ended, now):
     """Expire day orders whose session is over; note the session of new ones."""
     policy = plan.policy
-    if policy.time_in_force != DAY:
-        return  # Only entries are day orders; exits work until they fill.
     header = state.header
     per_bracket = policy.slots_per_bracket
     for i_order in range(policy.n_orders):
@@ -97,12 +96,10 @@ def expire_day_orders_nb(plan, state, journal, session_ended, now):
 
 @inner_kernel
 def expire_by_bars_nb(plan, state, journal, now):
-    """Cancel entries that have worked for their number of bars."""
+    """Cancel entries that have worked for `cancel_after_bars`, which is set."""
     policy = plan.policy
     header = state.header
     per_bracket = policy.slots_per_bracket
-    if policy.cancel_after_bars == 0:
-        return
     for i_order in range(policy.n_orders):
         order = state.orders[i_order]
         if order.state == FREE or order.role != ENTRY:
@@ -113,33 +110,42 @@ def expire_by_bars_nb(plan, state, journal, now):
 
 
 @kernel
-def pack_bars_nb(bars, prices, buy_row, sell_row, ts, close_ts, session, bar_flags):
-    """Lay the bars out as records.
+def block_ranges_nb(low, high, close, block_low, block_high, block_close_low, block_close_high):
+    """Find the range of each whole block of BLOCK_BARS bars, and that of its closes.
 
     Parameters
     ----------
-    bars : BAR array, shape (n_bars,)
-        Receives them.
-    prices : float64 array, shape (n_rows, n_bars)
-        Open, high, low, close, volume, then bid and ask where known.
-    buy_row, sell_row : int
-        Rows of the opens that buys and sells trade on.
-    ts, close_ts, session, bar_flags : int64 arrays, shape (n_bars,)
+    low, high, close : float64 arrays, shape (n_bars,)
+    block_low, block_high, block_close_low, block_close_high : float64 arrays
+        Receive one value per whole block.
     """
-    for i in range(ts.shape[0]):
-        bar = bars[i]
-        bar.ts = ts[i]
-        bar.close_ts = close_ts[i]
-        bar.session = session[i]
-        bar.flags = bar_flags[i]
-        bar.close = prices[3, i]
-        bar.volume = prices[4, i]
-        for k in range(4):
-            bar.buy[k] = prices[buy_row + k, i]
-            bar.sell[k] = prices[sell_row + k, i]
+    for b in range(block_low.shape[0]):
+        start = b * BLOCK_BARS
+        lowest = low[start]
+        highest = high[start]
+        close_low = close[start]
+        close_high = close[start]
+        for k in range(start + 1, start + BLOCK_BARS):
+            lowest = min(lowest, low[k])
+            highest = max(highest, high[k])
+            close_low = min(close_low, close[k])
+            close_high = max(close_high, close[k])
+        block_low[b] = lowest
+        block_high[b] = highest
+        block_close_low[b] = close_low
+        block_close_high[b] = close_high
 
 
-@inner_kernel
+@inlined_kernel
+def load_fed_bar_nb(policy, bar, feed, i):
+    """Fill the bar record with bar i of a feed."""
+    load_bar_nb(
+        policy, bar, feed.matrix, i, feed.ts[i], feed.close_ts[i], feed.session[i],
+        feed.bar_flags[i],
+    )  # fmt: skip
+
+
+@inlined_kernel
 def match_nb(plan, state, journal, scratch, bar, finer, finer_ts, first, last):
     """Match the working orders with a bar, by its finer bars where there are any."""
     if last > first:
@@ -156,17 +162,6 @@ def match_nb(plan, state, journal, scratch, bar, finer, finer_ts, first, last):
 def fill_at_close_nb(plan, state, journal, bar):
     """Fill market orders at the close of the deciding bar."""
     fill_market_orders_nb(plan, state, journal, bar.buy[3], bar.sell[3], bar.close_ts, bar.volume)
-
-
-@inlined_kernel
-def note_range_nb(header, bar):
-    """Note a bar's range in the open trade where nothing can fill."""
-    if header.lots > 0:
-        header.trade_high = max(header.trade_high, bar.sell[1])
-        header.trade_low = min(header.trade_low, bar.sell[2])
-    elif header.lots < 0:
-        header.trade_high = max(header.trade_high, bar.buy[1])
-        header.trade_low = min(header.trade_low, bar.buy[2])
 
 
 @inner_kernel
@@ -209,18 +204,22 @@ def process_bar_nb(
     if actions.shape[0] > 0:
         apply_actions_nb(plan, state, journal, actions, bar.ts)
     set_volume_nb(policy, header, bar.volume)
-    expire_day_orders_nb(plan, state, journal, False, bar.ts)
+    has_day_orders = policy.time_in_force == DAY  # Only entries; exits work until they fill.
+    if has_day_orders:
+        expire_day_orders_nb(plan, state, journal, False, bar.ts)
     if bar.flags & HALTED_BIT:
         note_range_nb(header, bar)
     elif header.n_working > 0 or header.lots != 0:
         match_nb(plan, state, journal, scratch, bar, finer, finer_ts, first, last)
-    expire_by_bars_nb(plan, state, journal, bar.close_ts)
-    if bar.flags & SESSION_LAST_BIT:
+    if policy.cancel_after_bars > 0:
+        expire_by_bars_nb(plan, state, journal, bar.close_ts)
+    if has_day_orders and bar.flags & SESSION_LAST_BIT:
         expire_day_orders_nb(plan, state, journal, True, bar.close_ts)
     if policy.flat_at_session_close == 1 and policy.intraday == 0 and header.lots != 0:
         leave_at_close_nb(plan, state, journal, bar, SESSION_CLOSE)
     equity = mark_nb(policy, header, bar.close)
-    action, reason = decide_nb(plan, state, journal, matrix, flags, i, bar, equity, scratch.stack)
+    set_column_nb(scratch, matrix, flags, i)
+    action, reason = decide_nb(plan, state, journal, bar, equity, scratch)
     if policy.same_close == 1 and header.n_working > 0:
         fill_at_close_nb(plan, state, journal, bar)
         mark_nb(policy, header, bar.close)
@@ -235,7 +234,7 @@ def process_bar_nb(
     return action, reason
 
 
-@inner_kernel
+@inlined_kernel
 def set_wake_nb(plan, state, next_action_bar):
     """Note what a later bar must bring for the sleeve to look at it."""
     policy = plan.policy
@@ -296,7 +295,7 @@ def set_wake_nb(plan, state, next_action_bar):
     set_watch_nb(plan, state, bar, session)
 
 
-@inner_kernel
+@inlined_kernel
 def set_watch_nb(plan, state, bar, session):
     """Note which conditions the sleeve watches, and why it is idle else."""
     policy = plan.policy
@@ -390,14 +389,13 @@ def find_true_nb(flags, start, stop):
     turns into vector instructions; so in the next functions.
     """
     j = start
-    while j < stop:
-        end = min(j + BLOCK, stop)
+    while j + BLOCK <= stop:
         hit = np.int8(0)
-        for k in range(j, end):
-            hit |= flags[k]
+        for k in range(BLOCK):
+            hit = np.int8(hit | flags[j + k])
         if hit & TRUE:
             break
-        j = end
+        j += BLOCK
     while j < stop and flags[j] != TRUE:
         j += ONE
     return j
@@ -507,20 +505,23 @@ def pass_held_nb(policy, header, feed, equities, i, j):
 
 
 @inlined_kernel
-def close_session_nb(header, session_equity, session_date):
-    """Write down the equity of the session that ended."""
+def close_session_nb(header, record, row):
+    """Write down equity and cash of the session that ended, in the sleeve's row."""
     k = header.n_sessions
-    if header.session != NO_SESSION and k < session_equity.shape[0]:
-        session_equity[k] = header.last_equity
-        session_date[k] = header.session
+    if header.session != NO_SESSION and k < record.session_equity.shape[1]:
+        record.session_equity[row, k] = header.last_equity
+        record.session_cash[row, k] = header.cash
+        record.session_date[k] = header.session
 
 
 @inlined_kernel
-def pass_over_nb(plan, state, journal, feed, record, i, stop, session_stop):
+def pass_over_nb(plan, state, journal, feed, record, row, i, stop, session_stop):
     """Pass over bars on which the sleeve neither trades nor decides anything.
 
     Parameters
     ----------
+    row : int
+        Number of the sleeve in the record.
     session_stop : int
         Index after the last bar of the session that bar i - 1 belongs to.
 
@@ -539,12 +540,12 @@ def pass_over_nb(plan, state, journal, feed, record, i, stop, session_stop):
     while i < stop:
         if i >= session_stop:
             session_stop = feed.session_stop[i]
-            bar = feed.bars[i]
-            if bar.session != header.session:
+            session = feed.session[i]
+            if session != header.session:
                 if header.wake_session == 1:
                     return i, session_stop
-                close_session_nb(header, record.session_equity, record.session_date)
-                roll_session_nb(policy, header, journal, bar.session, bar.ts)
+                close_session_nb(header, record, row)
+                roll_session_nb(policy, header, journal, session, feed.ts[i])
         end = min(session_stop, stop)
         if header.wake_session == 1:
             end -= 1
@@ -603,26 +604,9 @@ def has_room_nb(journal, logs, cursor):
     )
 
 
-@kernel
-def run_nb(plans, states, journals, scratches, feed, logs, record, start, stop, every_bar):
-    """Run a sleeve over the bars start to stop.
-
-    Parameters
-    ----------
-    plans, states, journals, scratches : arrays of one record each
-    every_bar : bool
-        Process each bar even where nothing can happen; the result is the same.
-
-    Returns
-    -------
-    int
-        `stop`, or the bar to go on from once the logs have more room: the rows
-        of the bar before it still wait in the journal.
-    """
-    plan = plans[0]
-    state = states[0]
-    journal = journals[0]
-    scratch = scratches[0]
+@inlined_kernel
+def run_bars_nb(plan, state, journal, scratch, feed, logs, record, row, start, stop, every_bar):
+    """Run one sleeve over the bars start to stop; see `run_nb`."""
     header = state.header
     session_stop = 0
     keeps = record.equity.shape[0] > 0
@@ -634,13 +618,14 @@ def run_nb(plans, states, journals, scratches, feed, logs, record, start, stop, 
             keep_journal_nb(journal, logs, logs.cursor)
         if not every_bar:
             i, session_stop = pass_over_nb(
-                plan, state, journal, feed, record, i, stop, session_stop
+                plan, state, journal, feed, record, row, i, stop, session_stop
             )
             if i >= stop:
                 break
-        bar = feed.bars[i]
+        bar = scratch.bar
+        load_fed_bar_nb(plan.policy, bar, feed, i)
         if bar.session != header.session:
-            close_session_nb(header, record.session_equity, record.session_date)
+            close_session_nb(header, record, row)
         first = 0
         last = 0
         if feed.finer_start.shape[0] > 0:
@@ -661,29 +646,82 @@ def run_nb(plans, states, journals, scratches, feed, logs, record, start, stop, 
 
 
 @kernel
-def finish_nb(plans, states, journals, feed, record, last):
-    """End a run: close at the end where asked, and count the last session.
+def run_nb(plans, states, journals, scratches, feed, logs, record, start, stop, stretch, every_bar):
+    """Run sleeves over the bars start to stop.
+
+    All sleeves go over one stretch of bars before any goes on to the next, so
+    that the bars of a stretch come from the processor's cache.
 
     Parameters
     ----------
-    last : int
-        Column of the last bar.
+    plans, states : PLAN and STATE arrays, shape (n_sleeves,)
+    journals, scratches : JOURNAL and SCRATCH arrays, shape (1,)
+        Only a single sleeve may keep its journal's rows.
+    record : Record
+        Values per session in row k for sleeve k; values per bar of a single one.
+    stretch : int
+        Bars of a stretch, > 0.
+    every_bar : bool
+        Process each bar even where nothing can happen; the result is the same.
+
+    Returns
+    -------
+    int
+        `stop`, or the bar to go on from once the logs have more room: the rows
+        of the bar before it still wait in the journal.
     """
-    plan = plans[0]
-    state = states[0]
+    journal = journals[0]
+    scratch = scratches[0]
+    n_sleeves = plans.shape[0]
+    first_action = journal.next_action
+    next_actions = scratch.next_actions
+    for k in range(n_sleeves):
+        next_actions[k] = first_action
+    i = start
+    while i < stop:
+        end = min(i + stretch, stop)
+        for k in range(n_sleeves):
+            journal.next_action = next_actions[k]
+            reached = run_bars_nb(
+                plans[k], states[k], journal, scratch, feed, logs, record, k, i, end, every_bar
+            )
+            next_actions[k] = journal.next_action
+            if reached < end:
+                return reached
+        i = end
+    return stop
+
+
+@inlined_kernel
+def finish_one_nb(plan, state, journal, scratch, feed, record, row, last):
+    """End the run of one sleeve; see `finish_nb`."""
     policy = plan.policy
     header = state.header
     if policy.close_at_end == 1 and header.lots != 0:
         header.i_bar -= 1
-        bar = feed.bars[last]
-        exit_all_nb(plan, state, journals[0], END_OF_DATA, bar.close_ts)
+        bar = scratch.bar
+        load_fed_bar_nb(policy, bar, feed, last)
+        exit_all_nb(plan, state, journal, END_OF_DATA, bar.close_ts)
         header.volume_left = NO_LIMIT_ON_VOLUME
-        fill_at_close_nb(plan, state, journals[0], bar)
+        fill_at_close_nb(plan, state, journal, bar)
         mark_nb(policy, header, bar.close)
         if record.equity.shape[0] > 0:
             record.equity[last] = header.last_equity
             record.cash[last] = header.cash
             record.lots[last] = header.lots
         header.i_bar += 1
-    close_session_nb(header, record.session_equity, record.session_date)
+    close_session_nb(header, record, row)
     header.n_sessions += 1
+
+
+@kernel
+def finish_nb(plans, states, journals, scratches, feed, record, last):
+    """End runs: close at the end where asked, and count the last session.
+
+    Parameters
+    ----------
+    last : int
+        Column of the last bar.
+    """
+    for row in range(plans.shape[0]):
+        finish_one_nb(plans[row], states[row], journals[0], scratches[0], feed, record, row, last)

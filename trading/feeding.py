@@ -13,8 +13,8 @@ from foundation.errors import DataError
 from trading import columns as c
 from trading.arrays import Feed
 from trading.bars import ACTION, Bars
-from trading.dtypes import BAR
-from trading.engine import BLOCK_BARS, pack_bars_nb
+from trading.compiling import kernel
+from trading.engine import BLOCK_BARS, block_ranges_nb
 from trading.finer import check_finer
 from trading.linker import Frame, Linker
 
@@ -55,8 +55,13 @@ def needs_factors(bars: Bars) -> bool:
     return len(bars.actions) > 0
 
 
-def check_bars(bars: Bars) -> None:
+def check_bars(bars: Bars, prices: NDArray[np.float64]) -> None:
     """Refuse bars that the core can't run on.
+
+    Parameters
+    ----------
+    prices : float64 array, shape (n_rows, n_bars)
+        Their prices, contiguous and writable.
 
     Raises
     ------
@@ -65,22 +70,46 @@ def check_bars(bars: Bars) -> None:
     """
     if bars.n_bars == 0:
         raise DataError(f"{bars.instrument.symbol}: there are no bars in the range")
-    o, h, low, close = bars.prices[:4]
-    if np.any(np.diff(bars.ts) <= 0):
-        i = int(np.argmax(np.diff(bars.ts) <= 0)) + 1
+    symbol = bars.instrument.symbol
+    i, late = find_bad_bar_nb(_own(bars.ts, np.int64), prices)
+    if i < 0:
+        return
+    if late:
         raise DataError(
-            f"{bars.instrument.symbol}: bars must be in time order without duplicates, "
+            f"{symbol}: bars must be in time order without duplicates, "
             f"but bar {i} ({_time(bars, i)}) is not after the one before"
         )
-    bad = ~(np.isfinite(bars.prices[:4]).all(axis=0) & (low > 0.0))
-    bad |= (h < np.maximum(o, close)) | (low > np.minimum(o, close))
-    if bad.any():
-        i = int(np.argmax(bad))
-        raise DataError(
-            f"{bars.instrument.symbol}: bar {i} ({_time(bars, i)}) must have positive prices with "
-            f"low <= open, close <= high, but has open {o[i]:g}, high {h[i]:g}, low {low[i]:g}, "
-            f"close {close[i]:g}"
-        )
+    o, h, low, close = bars.prices[:4, i]
+    raise DataError(
+        f"{symbol}: bar {i} ({_time(bars, i)}) must have positive prices with "
+        f"low <= open, close <= high, but has open {o:g}, high {h:g}, low {low:g}, "
+        f"close {close:g}"
+    )
+
+
+@kernel
+def find_bad_bar_nb(ts, prices):
+    """Find the first bar out of order, else the first with impossible prices.
+
+    Returns
+    -------
+    (int, bool)
+        Its number, -1 when all are good; whether it is out of order.
+    """
+    n_bars = ts.shape[0]
+    for i in range(1, n_bars):
+        if ts[i] <= ts[i - 1]:
+            return i, True
+    for i in range(n_bars):
+        opened = prices[0, i]
+        high = prices[1, i]
+        low = prices[2, i]
+        close = prices[3, i]
+        # Comparisons with NaN are false, so that it is refused, too.
+        ordered = low > 0.0 and low <= opened and low <= close and opened <= high and close <= high
+        if not (ordered and high < np.inf):
+            return i, False
+    return -1, False
 
 
 def _time(bars: Bars, i: int) -> str:
@@ -89,10 +118,8 @@ def _time(bars: Bars, i: int) -> str:
 
 def session_stops(session: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return for each bar the index after the last bar of its session."""
-    n = len(session)
-    ends = np.flatnonzero(np.diff(session)) + 1
-    ends = np.append(ends, n)
-    return ends[np.searchsorted(ends, np.arange(n), side="right")]
+    ends = np.append(np.flatnonzero(np.diff(session)) + 1, len(session))
+    return np.repeat(ends, np.diff(ends, prepend=0))
 
 
 def _fill_leaves(frame: Frame, bars: Bars, matrix: NDArray[np.float64]) -> None:
@@ -183,12 +210,12 @@ def build_feed(linker: Linker, bars: Bars, *, threads: int | None = None) -> Fee
         Shared by all strategies that were linked; nothing in it is written to
         when they run.
     """
-    check_bars(bars)
     threads = threads or min(2, os.cpu_count() or 1)
     n = bars.n_bars
     base = linker.base
     matrix = np.empty((base.n_rows, n))
     matrix[:5] = bars.prices
+    check_bars(bars, matrix)
     flags = np.empty((base.n_flags, n), np.int8)
     flags[0] = 0
     low, high = matrix[2], matrix[1]
@@ -217,31 +244,24 @@ def _feed(
     finer_start: NDArray[np.int64],
 ) -> Feed:
     low, high = _own(low, np.float64), _own(high, np.float64)
-    whole = bars.n_bars // BLOCK_BARS * BLOCK_BARS
-    closes = matrix[3, :whole].reshape(-1, BLOCK_BARS)
-    packed = np.zeros(bars.n_bars, BAR)
-    buy_row, sell_row = (0, 0) if bars.bid is None else (9, 5)
-    pack_bars_nb(
-        packed,
+    n_blocks = bars.n_bars // BLOCK_BARS
+    block_low, block_high = np.empty(n_blocks), np.empty(n_blocks)
+    close_low, close_high = np.empty(n_blocks), np.empty(n_blocks)
+    block_ranges_nb(low, high, matrix[3], block_low, block_high, close_low, close_high)
+    return Feed(
         matrix,
-        buy_row,
-        sell_row,
         _own(bars.ts, np.int64),
         _own(bars.close_ts, np.int64),
         _own(bars.session, np.int64),
         _own(bars.flags, np.int64),
-    )
-    return Feed(
-        matrix,
-        packed,
         flags,
         session_stops(bars.session),
         low,
         high,
-        low[:whole].reshape(-1, BLOCK_BARS).min(axis=1),
-        high[:whole].reshape(-1, BLOCK_BARS).max(axis=1),
-        closes.min(axis=1),
-        closes.max(axis=1),
+        block_low,
+        block_high,
+        close_low,
+        close_high,
         _own(bars.actions, ACTION),
         finer,
         finer_ts,

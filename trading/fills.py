@@ -256,6 +256,17 @@ def walk_nb(plan, state, journal, buy_from, buy_to, sell_from, sell_to, ts, volu
     settle_move_nb(plan, state, buy_to, sell_to, ts)
 
 
+@inlined_kernel
+def note_range_nb(header, bar):
+    """Note a bar's range in the open trade where nothing fills."""
+    if header.lots > 0:
+        header.trade_high = max(header.trade_high, bar.sell[1])
+        header.trade_low = min(header.trade_low, bar.sell[2])
+    elif header.lots < 0:
+        header.trade_high = max(header.trade_high, bar.buy[1])
+        header.trade_low = min(header.trade_low, bar.buy[2])
+
+
 @inner_kernel
 def settle_move_nb(plan, state, buy_price, sell_price, ts):
     """Note a price that was reached: trade extremes, trailing and break-even stops."""
@@ -518,8 +529,10 @@ def match_bar_nb(plan, state, journal, scratch, bar):
         walk_nb(plan, state, journal, buy[0], buy[0], sell[0], sell[0], bar.ts, bar.volume)
         kind, i_order = classify_bar_nb(plan, state, buy[2], buy[1], sell[2], sell[1])
     if kind == QUIET:
-        settle_move_nb(plan, state, buy[2], sell[2], bar.ts)
-        settle_move_nb(plan, state, buy[1], sell[1], bar.ts)
+        note_range_nb(header, bar)
+        if policy.moves_stops == 1:
+            settle_move_nb(plan, state, buy[2], sell[2], bar.ts)
+            settle_move_nb(plan, state, buy[1], sell[1], bar.ts)
         return
     if kind == ONE_EXIT:
         fill_one_exit_nb(plan, state, journal, bar, i_order)

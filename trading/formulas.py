@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from trading.addresses import address_nb, byte_at_nb, float_at_nb
 from trading.compiling import inlined_kernel, inner_kernel
 from trading.dtypes import FALSE, TRUE, UNKNOWN
 
@@ -43,6 +44,30 @@ from trading.dtypes import FALSE, TRUE, UNKNOWN
     OR,
     NOT,
 ) = range(10, 27)
+
+
+CLOSE_ROW = 3
+
+
+@inlined_kernel
+def set_column_nb(scratch, matrix, flags, i):
+    """Let formulas read column i of the matrix and the flags."""
+    scratch.column = address_nb(matrix) + i * matrix.strides[1]
+    scratch.column_stride = matrix.strides[0]
+    scratch.flags = address_nb(flags) + i * flags.strides[1]
+    scratch.flags_stride = flags.strides[0]
+
+
+@inlined_kernel
+def column_nb(scratch, row):
+    """Read the bar's value in a row of the matrix."""
+    return float_at_nb(scratch.column + row * scratch.column_stride)
+
+
+@inlined_kernel
+def flag_nb(scratch, row):
+    """Read the bar's value in a row of the flags."""
+    return byte_at_nb(scratch.flags + row * scratch.flags_stride)
 
 
 @inlined_kernel
@@ -82,14 +107,14 @@ def arithmetic_nb(operation, a, b):
 
 
 @inlined_kernel
-def load_nb(operation, operand, plan, header, matrix, flags, i):
+def load_nb(operation, operand, plan, header, scratch):
     """Push one operand: a literal, a column's value or a fact of the position."""
     if operation == LITERAL:
         return plan.literals[operand]
     if operation == COLUMN:
-        return matrix[operand, i]
+        return column_nb(scratch, operand)
     if operation == FLAG:
-        return float(flags[operand, i])
+        return float(flag_nb(scratch, operand))
     policy = plan.policy
     if operation == POSITION:
         return header.lots * policy.lot
@@ -99,25 +124,33 @@ def load_nb(operation, operand, plan, header, matrix, flags, i):
         return header.average_entry
     if operation == BARS_IN_TRADE:
         return float(header.i_bar - header.entry_bar + 1)
-    change = matrix[3, i] / header.average_entry - 1.0
+    change = column_nb(scratch, CLOSE_ROW) / header.average_entry - 1.0
     return change if header.lots > 0 else -change
 
 
-@inner_kernel
-def evaluate_nb(formula, plan, header, matrix, flags, i, stack):
-    """Evaluate a formula at bar i.
+@inlined_kernel
+def evaluate_nb(formula, plan, header, scratch):
+    """Evaluate a formula at the bar that `set_column_nb` chose.
 
     Returns
     -------
     float
         The number, or 0, 1, 2 for a condition; NaN when the formula is absent.
     """
+    # A constant would be a type of its own, and compile the machine once more.
+    return run_code_nb(np.int64(formula), plan, header, scratch)
+
+
+@inner_kernel
+def run_code_nb(formula, plan, header, scratch):
+    """Run a formula's instructions; see `evaluate_nb`."""
+    stack = scratch.stack
     top = -1
     for pc in range(plan.starts[formula], plan.starts[formula + 1]):
         operation = plan.code[pc, 0]
         if operation < ADD:
             top += 1
-            stack[top] = load_nb(operation, plan.code[pc, 1], plan, header, matrix, flags, i)
+            stack[top] = load_nb(operation, plan.code[pc, 1], plan, header, scratch)
         elif operation == NEGATE:
             stack[top] = -stack[top]
         elif operation == ABSOLUTE:
@@ -147,9 +180,9 @@ def has_formula_nb(plan, formula):
     return plan.starts[formula + 1] > plan.starts[formula]
 
 
-@inner_kernel
-def condition_nb(which, plan, header, matrix, flags, i, stack):
-    """Evaluate enter_long, exit_long, enter_short or exit_short at bar i.
+@inlined_kernel
+def condition_nb(which, plan, header, scratch):
+    """Evaluate enter_long, exit_long, enter_short or exit_short.
 
     Returns
     -------
@@ -158,7 +191,7 @@ def condition_nb(which, plan, header, matrix, flags, i, stack):
     """
     row = plan.conditions[which]
     if row >= 0:
-        return int(flags[row, i])
+        return flag_nb(scratch, row)
     if has_formula_nb(plan, which):
-        return int(evaluate_nb(which, plan, header, matrix, flags, i, stack))
+        return int(evaluate_nb(which, plan, header, scratch))
     return FALSE

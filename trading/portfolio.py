@@ -13,7 +13,7 @@ DAYS_A_YEAR = 365.0
 NO_SESSION = -(1 << 40)
 
 
-@inner_kernel
+@inlined_kernel
 def book_fill_nb(policy, header, journal, order, lots, price, commission, slip, ts):
     """Book a fill: cash, position, average entry, the open trade, the fill log.
 
@@ -80,7 +80,7 @@ def book_fill_nb(policy, header, journal, order, lots, price, commission, slip, 
         row.lots_after = header.lots
 
 
-@inner_kernel
+@inlined_kernel
 def close_trade_nb(policy, header, journal, ts, reason):
     """Close the trade: it runs from flat to flat (rule 13)."""
     gross = header.trade_side * (header.trade_exit_notional - header.trade_entry_notional)
@@ -155,7 +155,7 @@ def deepen_nb(peak, deepest, equity):
     return peak, deepest
 
 
-@inner_kernel
+@inlined_kernel
 def mark_nb(policy, header, close):
     """Mark the sleeve to a close: equity, peak and drawdown."""
     equity = header.cash + header.lots * policy.lot * policy.multiplier * close

@@ -67,16 +67,25 @@ def affordable_lots_nb(policy, price, budget):
     guess = np.floor((budget - policy.commission_fixed) / variable)
     if guess >= MAX_LOTS:
         return MAX_LOTS
-    # The guess ignores the minimum and the cap, and is nearly always right.
-    low = max(int(guess), 0)
-    if pays_for_nb(policy, low, price, budget):
-        if not pays_for_nb(policy, low + 1, price, budget):
-            return low
-        high = max(low + 1, int(min(budget / lot_value, MAX_LOTS - 2.0)) + 2)
+    # The guess ignores the minimum and the cap, and rounding may move it by a few
+    # lots; cost never falls with the quantity, so the answer lies between what is
+    # affordable (or zero) and what is not, at ever larger steps from the guess.
+    guessed = max(int(guess), 0)
+    step = 1
+    if pays_for_nb(policy, guessed, price, budget):
+        low = guessed
+        high = guessed + 1
+        while pays_for_nb(policy, high, price, budget):
+            low = high
+            step *= 2
+            high += step
     else:
-        high = low
-        low = 0
-    # Cost never falls with the quantity: low is affordable (or zero), high is not.
+        high = guessed
+        low = max(guessed - 1, 0)
+        while low > 0 and not pays_for_nb(policy, low, price, budget):
+            high = low
+            step *= 2
+            low = max(low - step, 0)
     while high - low > 1:
         middle = (low + high) // 2
         if pays_for_nb(policy, middle, price, budget):

@@ -15,24 +15,28 @@ from trading.finer import finer_differ
 from trading.portfolio import NO_SESSION
 
 
-def new_state(plan: NDArray[np.void], cash: float, first_bar: int = 0) -> NDArray[np.void]:
-    """Return the state of a sleeve before its first bar: a STATE array of shape (1,).
+def new_states(plans: NDArray[np.void], cash: float, first_bar: int = 0) -> NDArray[np.void]:
+    """Return states of sleeves before their first bar: a STATE array of the plans' shape.
 
     Parameters
     ----------
-    plan : PLAN array, shape (1,)
+    plans : PLAN array, shape (n_sleeves,)
     cash : float
-        Starting cash, quote currency, > 0.
+        Starting cash of each, quote currency, > 0.
     first_bar : int
         Number of the first bar that the policy sees.
     """
-    state = _BLANK.copy()
-    row = state["header"][0]
+    # Most of a state is never touched, and so takes no memory.
+    states = np.zeros(len(plans), d.STATE)
+    states["header"] = _BLANK["header"]
+    n_brackets = int(plans["policy"]["n_brackets"].max())
+    states["brackets"][:, :n_brackets] = _BLANK["brackets"][:, :n_brackets]
+    row = states["header"]
     row["i_bar"] = first_bar
     row["wake_bar"] = first_bar  # The first bar is always looked at.
     for name in ("cash", "last_equity", "previous_session_equity", "peak_equity", "lowest_cash"):
         row[name] = cash
-    return state
+    return states
 
 
 def _blank_state() -> NDArray[np.void]:
@@ -92,7 +96,8 @@ def new_record(n_bars: int, n_sessions: int) -> Record:
         np.zeros(n_bars, np.int64),
         np.zeros(n_bars, np.int8),
         np.zeros(n_bars, np.int8),
-        np.zeros(n_sessions),
+        np.zeros((1, n_sessions)),
+        np.zeros((1, n_sessions)),
         np.zeros(n_sessions, np.int64),
     )
 
@@ -171,9 +176,9 @@ def run_sleeve(
         Called about every hundredth of a long run.
     """
     n_bars = feed.matrix.shape[1]
-    state = new_state(plan, cash, first_bar)
+    state = new_states(plan, cash, first_bar)
     logs = new_logs(1024 if keep_rows else 1)
-    n_sessions = 1 + int(np.count_nonzero(np.diff(feed.bars["session"][first_bar:])))
+    n_sessions = 1 + int(np.count_nonzero(np.diff(feed.session[first_bar:])))
     record = new_record(n_bars if keep_rows else 0, n_sessions)
     journal = new_journal(keeps=keep_rows, next_action=first_action(feed, first_bar))
     scratch = np.zeros(1, d.SCRATCH)
@@ -182,13 +187,15 @@ def run_sleeve(
     i = first_bar
     while i < n_bars:
         stop = min(n_bars, i + chunk)
-        reached = int(run_nb(plan, state, journal, scratch, feed, logs, record, i, stop, every_bar))
+        reached = int(
+            run_nb(plan, state, journal, scratch, feed, logs, record, i, stop, n_bars, every_bar)
+        )
         if reached < stop:
             logs = _with_room(logs, journal)
         i = reached
         if progress is not None:
             progress(i, n_bars)
-    finish_nb(plan, state, journal, feed, record, n_bars - 1)
+    finish_nb(plan, state, journal, scratch, feed, record, n_bars - 1)
     if journal["overflowed"][0]:
         raise DataError(
             f"more than {d.MAX_FILLS} fills or {d.MAX_ENDED_ORDERS} orders ended in one bar"

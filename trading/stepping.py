@@ -33,7 +33,7 @@ from trading.engine import load_bar_nb, process_bar_nb
 from trading.feeding import price_factors
 from trading.finer import FinerBars, check_finer, finer_bars
 from trading.linker import Frame, Linker
-from trading.sleeve import new_journal, new_state, state_bytes
+from trading.sleeve import new_journal, new_states, state_bytes
 from trading.tail_windows import COMPUTED, TailWindows, WindowedIndicator
 
 # Places in the numbers of a bar.
@@ -397,7 +397,7 @@ class SteppedSleeve:
         )
         self._tail = TailWindows(layout.tail, self.memory.matrix) if layout.tail else None
         self.plan = plan
-        self.state = new_state(plan, cash)
+        self.state = new_states(plan, cash)
         self.journal = new_journal(keeps=True)
         self.numbers = np.zeros(N_NUMBERS)
         self.numbers[FACTORS:] = 1.0

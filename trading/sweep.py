@@ -8,10 +8,10 @@ single backtest, on all cores.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,17 +23,21 @@ from trading.bars import Bars
 from trading.engine import finish_nb, run_nb
 from trading.expressions.strategy import Policy, ResolvedStrategy, bind, policy_is_fixed
 from trading.feeding import build_feed, needs_factors
+from trading.finer import finer_differ
 from trading.linker import Linker
 from trading.planning import (
+    ConditionRows,
     formulas_are_fixed,
-    link_conditions,
     link_strategy,
     policy_record,
 )
-from trading.sleeve import first_action, new_journal, new_logs, new_state
+from trading.sleeve import first_action, new_journal, new_logs, new_states
 
 # Columns of all parameter sets of one batch may take this much memory.
 COLUMN_BYTES = 192 << 20
+# All sets of a group go over so many bars before any goes on, so that the bars
+# and the sets' states stay in the processor's cache.
+STRETCH_BARS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,15 @@ class SweepRuns:
     ----------
     headers : HEADER array, shape (n_sets,)
         State of each sleeve after the last bar.
-    session_equity : float64 array, shape (n_sets, n_sessions)
+    session_equity, session_cash : float64 arrays, shape (n_sets, n_sessions)
+        At the close of each session.
     sessions : int64 array, shape (n_sessions,)
         Session dates as days since 1970-01-01.
     """
 
     headers: NDArray[np.void]
     session_equity: NDArray[np.float64]
+    session_cash: NDArray[np.float64]
     sessions: NDArray[np.int64]
 
 
@@ -121,12 +127,13 @@ def run_sweep(
     headers = np.zeros(n_sets, d.HEADER)
     planner = _Planner(strategy, bars, has_volume)
     session_equity = np.zeros((n_sets, len(starts)))
+    session_cash = np.zeros((n_sets, len(starts)))
     done = 0
     at = 0
     while at < n_sets:
         linker = Linker(adjusted=needs_factors(bars), has_quotes=bars.bid is not None)
         planner.begin()
-        plans: list[NDArray[np.void]] = []
+        plans: list[_SetPlan] = []
         limit = COLUMN_BYTES // bars.n_bars
         while at + len(plans) < n_sets:
             used = 8 * linker.base.n_rows + linker.base.n_flags
@@ -135,13 +142,23 @@ def run_sweep(
             values = parameter_sets[at + len(plans)]
             plans.append(planner.plan(linker, values))
         feed = build_feed(linker, bars, threads=threads)
-        batch = _Batch(plans, feed, cash, first_bar, headers, session_equity, at)
+        rows = slice(at, at + len(plans))
+        batch = _Batch(
+            plans, feed, cash, first_bar, headers[rows], session_equity[rows], session_cash[rows]
+        )
         with ThreadPoolExecutor(threads) as pool:
-            for _ in pool.map(batch.run, range(len(plans))):
-                done += 1
+            for n_done in pool.map(batch.run, groups(len(plans), threads)):
+                done += n_done
                 progress(done, n_sets, "parameter sets")
         at += len(plans)
-    return SweepRuns(headers, session_equity, traded[starts])
+    return SweepRuns(headers, session_equity, session_cash, traded[starts])
+
+
+class _SetPlan(NamedTuple):
+    """Plan of one set: a PLAN array of shape (1,), which sets may share, and its conditions."""
+
+    plan: NDArray[np.void]
+    conditions: list[int]
 
 
 class _Planner:
@@ -154,18 +171,18 @@ class _Planner:
         self.periods_per_year = bars_per_year(bars)
         self.fixed_policy: Policy | None = None
         self.template: NDArray[np.void] | None = None
+        self.conditions: ConditionRows | None = None
 
     def begin(self) -> None:
         """Begin a batch with a new linker, whose rows are its own."""
         self.template = None
+        self.conditions = None
 
-    def plan(self, linker: Linker, values: Mapping[str, float]) -> NDArray[np.void]:
+    def plan(self, linker: Linker, values: Mapping[str, float]) -> _SetPlan:
         """Return the plan of one parameter set."""
         bound = bind(self.strategy, values, self.fixed_policy)
-        if self.template is not None:
-            plan = self.template.copy()
-            plan["conditions"][0] = link_conditions(linker, self.strategy, bound.values)
-            return plan
+        if self.template is not None and self.conditions is not None:
+            return _SetPlan(self.template, self.conditions.rows(bound.values))
         record = policy_record(
             bound.policy,
             self.strategy.prices,
@@ -187,21 +204,32 @@ class _Planner:
         if policy_is_fixed(self.strategy) and formulas_are_fixed(linker, self.strategy):
             self.fixed_policy = bound.policy
             self.template = plan
-        return plan
+            self.conditions = ConditionRows(linker, self.strategy)
+        return _SetPlan(plan, plan["conditions"][0].tolist())
+
+
+def groups(n_sets: int, threads: int) -> list[slice]:
+    """Deal sets out to groups that run together, as many groups for each thread.
+
+    Neighbours go to different groups: they trade about as often, and so the
+    groups take about as long.
+    """
+    n_groups = threads * -(-n_sets // (threads * d.MAX_SLEEVES))
+    return [slice(k, n_sets, n_groups) for k in range(min(n_groups, n_sets))]
 
 
 class _Batch:
-    """Runs the sets of one batch; each call writes its own row."""
+    """Runs the sets of one batch in groups; each call writes its own rows."""
 
     def __init__(
         self,
-        plans: list[NDArray[np.void]],
+        plans: list[_SetPlan],
         feed: Feed,
         cash: float,
         first_bar: int,
         headers: NDArray[np.void],
         session_equity: NDArray[np.float64],
-        offset: int,
+        session_cash: NDArray[np.float64],
     ) -> None:
         self.plans = plans
         self.feed = feed
@@ -209,34 +237,35 @@ class _Batch:
         self.first_bar = first_bar
         self.headers = headers
         self.session_equity = session_equity
-        self.offset = offset
+        self.session_cash = session_cash
         self.none = np.zeros(0)
         self.no_counts = np.zeros(0, np.int64)
         self.no_codes = np.zeros(0, np.int8)
         self.logs = new_logs(1)
-        self.local = threading.local()
 
-    def run(self, k: int) -> None:
-        """Run set k of the batch."""
-        plan = self.plans[k]
-        local = self.local
-        if not hasattr(local, "journal"):
-            local.journal = new_journal(keeps=False)
-            local.scratch = np.zeros(1, d.SCRATCH)
-            local.dates = np.zeros(self.session_equity.shape[1], np.int64)
-        journal, scratch = local.journal, local.scratch
-        journal["next_action"] = first_action(self.feed, self.first_bar)
-        state = new_state(plan, self.cash, self.first_bar)
-        row = self.offset + k
+    def run(self, rows: slice) -> int:
+        """Run a group of sets; returns how many."""
+        chosen = self.plans[rows]
+        plans = np.concatenate([one.plan for one in chosen])
+        plans["conditions"] = [one.conditions for one in chosen]
+        states = new_states(plans, self.cash, self.first_bar)
+        journal = new_journal(keeps=False, next_action=first_action(self.feed, self.first_bar))
+        scratch = np.zeros(1, d.SCRATCH)
         none = self.none
+        n_sessions = self.session_equity.shape[1]
         record = Record(
             none, none, self.no_counts, self.no_codes, self.no_codes,
-            self.session_equity[row], local.dates,
+            np.zeros((len(plans), n_sessions)), np.zeros((len(plans), n_sessions)),
+            np.zeros(n_sessions, np.int64),
         )  # fmt: skip
         n_bars = self.feed.matrix.shape[1]
+        every_bar = finer_differ(plans, self.feed)
         run_nb(
-            plan, state, journal, scratch, self.feed, self.logs, record,
-            self.first_bar, n_bars, False,
+            plans, states, journal, scratch, self.feed, self.logs, record,
+            self.first_bar, n_bars, STRETCH_BARS, every_bar,
         )  # fmt: skip
-        finish_nb(plan, state, journal, self.feed, record, n_bars - 1)
-        self.headers[row] = state["header"][0]
+        finish_nb(plans, states, journal, scratch, self.feed, record, n_bars - 1)
+        self.headers[rows] = states["header"]
+        self.session_equity[rows] = record.session_equity
+        self.session_cash[rows] = record.session_cash
+        return len(plans)

@@ -96,17 +96,13 @@ def assert_rows_equal_backtests(
     request: BacktestRequest,
     values: dict[str, tuple[float, ...]],
     store: Store,
-    *,
-    left_out: tuple[str, ...] = (),
 ) -> None:
-    """Compare all rows with backtests; figures in `left_out` must be empty in every row."""
+    """Compare all rows with backtests."""
     sweep = sweep_backtests(request, values, store)
     assert len(sweep.sets) == count_sets(values)
     traded = 0
     for one, figures in zip(sweep.sets, sweep.figures, strict=True):
         expected = figures_of_backtest(replace(request, values={**request.values, **one}), store)
-        assert all(expected[name] is not None for name in left_out)
-        expected.update(dict.fromkeys(left_out))
         # Equal as floats are: a row that is off by the last bit fails.
         assert figures.as_record() == expected, one
         traded += figures.n_trades
@@ -124,8 +120,7 @@ def test_row_over_several_instruments_equals_its_backtest(store: Store) -> None:
         load_document(LADDER), symbols=("AAPL", "GOOG", "FB"), values={"step": 0.7}
     )
     values = {"length": (5.0, 14.0), "oversold": (40.0, 45.0)}
-    # The lowest cash of sleeves together needs cash over time, which a sweep doesn't keep.
-    assert_rows_equal_backtests(request, values, store, left_out=("lowest_cash",))
+    assert_rows_equal_backtests(request, values, store)
 
 
 def test_row_over_minutes_of_several_instruments_equals_its_backtest(store: Store) -> None:
@@ -183,8 +178,7 @@ def test_lowest_cash_of_two_sleeves_is_that_of_their_sum_and_not_the_sum_of_thei
     assert summary.lowest_cash == 90_000.0
     sweep = sweep_backtests(request, {"quantity": (100.0, 300.0)}, made)
     together = [one.as_record()["lowest_cash"] for one in sweep.figures]
-    # Where bars don't end with their session a sweep runs each set as a backtest.
-    assert together == ([None, None] if timeframe == "1d" else [90_000.0, 70_000.0])
+    assert together == [90_000.0, 70_000.0]
 
 
 def test_lowest_cash_of_sleeves_that_never_spend_is_the_starting_cash(tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""Single values by their address.
+
+An array passed by value is nine arguments to a compiled function, and the
+decision asks a dozen functions about the same column. So a bar's column is
+handed on as two addresses in the scratch record. Who stores an address keeps
+the array alive for as long as it is used: `process_bar_nb` does, for one call.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+
+@intrinsic
+def address_nb(typing_context, array):
+    """Return the address of an array's first element."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.ptrtoint(data, ir.IntType(64))
+
+    return types.int64(array), generate
+
+
+@intrinsic
+def float_at_nb(typing_context, address):
+    """Load the float64 at an address."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = builder.inttoptr(arguments[0], ir.DoubleType().as_pointer())
+        return builder.load(pointer)
+
+    return types.float64(types.int64), generate
+
+
+@intrinsic
+def byte_at_nb(typing_context, address):
+    """Load the int8 at an address."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        return builder.sext(builder.load(pointer), ir.IntType(64))
+
+    return types.int64(types.int64), generate
