@@ -3,7 +3,7 @@
 An array passed by value is nine arguments to a compiled function, and the
 decision asks a dozen functions about the same column. So a bar's column is
 handed on as two addresses in the scratch record. Who stores an address keeps
-the array alive for as long as it is used: `process_bar_nb` does, for one call.
+the array alive for as long as it is used: the caller of `process_bar_nb` does.
 """
 
 from __future__ import annotations
@@ -33,6 +33,29 @@ def float_at_nb(typing_context, address):
         return builder.load(pointer)
 
     return types.float64(types.int64), generate
+
+
+@intrinsic
+def word_at_nb(typing_context, address):
+    """Load eight bytes at an address, which need not be a multiple of eight."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        word = builder.load(pointer)
+        word.align = 1
+        return word
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def n_trailing_zeros_nb(typing_context, word):
+    """Count the zero bits below the lowest bit that is set."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.int64), generate
 
 
 @intrinsic

@@ -40,6 +40,14 @@ def distance_from_nb(policy, bit, distance, average):
     return distance
 
 
+@inlined_kernel
+def bracket_of_nb(policy, i_order):
+    """Return the number of the bracket that owns an order's slot."""
+    if policy.n_brackets == 1:
+        return 0  # Nearly always, and a division takes as long as a fill's other sums.
+    return i_order // policy.slots_per_bracket
+
+
 @inner_kernel
 def stop_level_nb(policy, bracket):
     """Compute the tightest of stop loss, break-even stop and trailing stop.

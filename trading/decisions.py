@@ -173,8 +173,16 @@ def exit_reason_at_close_nb(plan, state, bar, direction, scratch):
 
 
 @inner_kernel
-def entry_blocked_nb(plan, state, reversing):
-    """Tell why no entry is considered before looking at the conditions."""
+def entry_blocked_nb(plan, state, direction, reversing):
+    """Tell why no entry is considered before looking at the conditions.
+
+    Parameters
+    ----------
+    direction : int
+        What `direction_nb` tells now.
+    reversing : int
+        1 when the other side is left at the same close.
+    """
     policy = plan.policy
     header = state.header
     if header.stopped != 0:
@@ -183,7 +191,6 @@ def entry_blocked_nb(plan, state, reversing):
         return DAILY_LOSS
     if reversing == 1:
         return NO_REASON
-    direction = direction_nb(policy, state)
     if direction == 0:
         if policy.cooldown_bars > 0 and header.last_exit_bar >= 0:
             if header.i_bar < header.last_exit_bar + policy.cooldown_bars:
@@ -350,7 +357,8 @@ def decide_nb(plan, state, journal, bar, equity, scratch):
             exit_all_nb(plan, state, journal, reason, now)
             if reversing == 0:
                 return EXIT_ACTION, reason
-    blocked = entry_blocked_nb(plan, state, reversing)
+    # Unless it reverses, nothing was cancelled since the direction was asked for.
+    blocked = entry_blocked_nb(plan, state, direction, reversing)
     if blocked != NO_REASON:
         return (EXIT_ACTION if reversing == 1 else NO_ACTION), blocked
     only_side = direction if direction != 0 else 0

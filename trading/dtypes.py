@@ -437,6 +437,9 @@ SCRATCH = np.dtype(
         ("column_stride", "i8"),
         ("flags", "i8"),
         ("flags_stride", "i8"),
+        ("finer_prices", "i8"),  # The same of finer bars, and the address of their times.
+        ("finer_stride", "i8"),
+        ("finer_ts", "i8"),
         ("distances", "f8", (MAX_TARGETS,)),
         ("next_actions", "i8", (MAX_SLEEVES,)),
         ("bar", BAR),

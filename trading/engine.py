@@ -10,7 +10,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from trading.brackets import distance_from_nb, free_bracket_if_done_nb, request_exit_nb
+from trading.addresses import (
+    address_nb,
+    byte_at_nb,
+    float_at_nb,
+    n_trailing_zeros_nb,
+    word_at_nb,
+)
+from trading.brackets import (
+    bracket_of_nb,
+    distance_from_nb,
+    free_bracket_if_done_nb,
+    request_exit_nb,
+)
 from trading.compiling import inlined_kernel, inner_kernel, kernel
 from trading.corporate_actions import apply_actions_nb
 from trading.decisions import (
@@ -54,12 +66,12 @@ from trading.portfolio import NO_SESSION, deepen_nb, mark_nb, roll_session_nb
 
 SESSION_LAST_BIT = 2
 NEVER = 1 << 62
-# Bars that are passed over at once: bytes of conditions, and blocks of prices.
-BLOCK = np.uintp(32)
+# The bit of a true condition in each of eight bytes.
+TRUE_BYTES = 0x0202020202020202
+# Bars whose prices are passed over at once.
 BLOCK_BARS = 16
 BLOCK_SHIFT = np.uintp(4)
 LAST_OF_BLOCK = np.uintp(BLOCK_BARS - 1)
-ZERO = np.uintp(0)
 ONE = np.uintp(1)
 
 
@@ -82,7 +94,6 @@ def expire_day_orders_nb(plan, state, journal, session_ended, now):
     """Expire day orders whose session is over; note the session of new ones."""
     policy = plan.policy
     header = state.header
-    per_bracket = policy.slots_per_bracket
     for i_order in range(policy.n_orders):
         order = state.orders[i_order]
         if order.state == FREE or order.time_in_force != DAY:
@@ -91,7 +102,7 @@ def expire_day_orders_nb(plan, state, journal, session_ended, now):
             order.session = header.session
         if session_ended or order.session != header.session:
             end_order_nb(policy, state, journal, i_order, EXPIRE, DAY_ENDED, now)
-            free_bracket_if_done_nb(policy, state, journal, i_order // per_bracket, now)
+            free_bracket_if_done_nb(policy, state, journal, bracket_of_nb(policy, i_order), now)
 
 
 @inner_kernel
@@ -99,14 +110,13 @@ def expire_by_bars_nb(plan, state, journal, now):
     """Cancel entries that have worked for `cancel_after_bars`, which is set."""
     policy = plan.policy
     header = state.header
-    per_bracket = policy.slots_per_bracket
     for i_order in range(policy.n_orders):
         order = state.orders[i_order]
         if order.state == FREE or order.role != ENTRY:
             continue
         if header.i_bar - order.created_bar >= policy.cancel_after_bars:
             end_order_nb(policy, state, journal, i_order, EXPIRE, CANCEL_AFTER_BARS, now)
-            free_bracket_if_done_nb(policy, state, journal, i_order // per_bracket, now)
+            free_bracket_if_done_nb(policy, state, journal, bracket_of_nb(policy, i_order), now)
 
 
 @kernel
@@ -146,14 +156,37 @@ def load_fed_bar_nb(policy, bar, feed, i):
 
 
 @inlined_kernel
-def match_nb(plan, state, journal, scratch, bar, finer, finer_ts, first, last):
+def set_finer_nb(scratch, finer, finer_ts):
+    """Let bars be matched by finer ones: prices by row, and their times."""
+    scratch.finer_prices = address_nb(finer)
+    scratch.finer_stride = finer.strides[0]
+    scratch.finer_ts = address_nb(finer_ts)
+
+
+@inlined_kernel
+def load_finer_nb(policy, scratch, bar, k):
+    """Fill the record of a finer bar with column k of those that `set_finer_nb` chose."""
+    part = scratch.finer
+    stride = scratch.finer_stride
+    prices = scratch.finer_prices + 8 * k
+    part.ts = word_at_nb(scratch.finer_ts + 8 * k)
+    part.close_ts = 0
+    part.session = bar.session
+    part.flags = bar.flags
+    part.close = float_at_nb(prices + 3 * stride)
+    part.volume = float_at_nb(prices + 4 * stride)
+    for row in range(4):
+        part.buy[row] = float_at_nb(prices + (policy.buy_row + row) * stride)
+        part.sell[row] = float_at_nb(prices + (policy.sell_row + row) * stride)
+
+
+@inlined_kernel
+def match_nb(plan, state, journal, scratch, bar, first, last):
     """Match the working orders with a bar, by its finer bars where there are any."""
     if last > first:
-        policy = plan.policy
-        part = scratch.finer
         for k in range(first, last):
-            load_bar_nb(policy, part, finer, k, finer_ts[k], 0, bar.session, bar.flags)
-            match_bar_nb(plan, state, journal, scratch, part)
+            load_finer_nb(plan.policy, scratch, bar, k)
+            match_bar_nb(plan, state, journal, scratch, scratch.finer)
         return
     match_bar_nb(plan, state, journal, scratch, bar)
 
@@ -175,22 +208,20 @@ def leave_at_close_nb(plan, state, journal, bar, reason):
 
 
 @inner_kernel
-def process_bar_nb(
-    plan, state, journal, scratch, bar, matrix, flags, i, actions, finer, finer_ts, first, last
-):
+def process_bar_nb(plan, state, journal, scratch, bar, actions, first, last):
     """Take one bar through the sleeve: fills, marks, decision.
+
+    Its columns are those that `set_column_nb` chose, its finer bars those of
+    `set_finer_nb`.
 
     Parameters
     ----------
     bar : BAR record
         Its number in the run is `header.i_bar`, which this function moves on.
-    matrix, flags : float64 and int8 arrays
-        Columns; the bar's values are in column i.
     actions : ACTION array
         Corporate actions from `journal.next_action` on.
-    finer, finer_ts, first, last
-        Finer prices and times; the bar holds columns first to last, none when
-        they are equal.
+    first, last : int
+        First finer bar, and that after the last; none when they are equal.
 
     Returns
     -------
@@ -210,7 +241,7 @@ def process_bar_nb(
     if bar.flags & HALTED_BIT:
         note_range_nb(header, bar)
     elif header.n_working > 0 or header.lots != 0:
-        match_nb(plan, state, journal, scratch, bar, finer, finer_ts, first, last)
+        match_nb(plan, state, journal, scratch, bar, first, last)
     if policy.cancel_after_bars > 0:
         expire_by_bars_nb(plan, state, journal, bar.close_ts)
     if has_day_orders and bar.flags & SESSION_LAST_BIT:
@@ -218,7 +249,6 @@ def process_bar_nb(
     if policy.flat_at_session_close == 1 and policy.intraday == 0 and header.lots != 0:
         leave_at_close_nb(plan, state, journal, bar, SESSION_CLOSE)
     equity = mark_nb(policy, header, bar.close)
-    set_column_nb(scratch, matrix, flags, i)
     action, reason = decide_nb(plan, state, journal, bar, equity, scratch)
     if policy.same_close == 1 and header.n_working > 0:
         fill_at_close_nb(plan, state, journal, bar)
@@ -305,7 +335,7 @@ def set_watch_nb(plan, state, bar, session):
     header.watch_exit_long = 0
     header.watch_exit_short = 0
     direction = direction_nb(policy, state)
-    header.idle_reason = entry_blocked_nb(plan, state, 0)
+    header.idle_reason = entry_blocked_nb(plan, state, direction, 0)
     if header.idle_reason == COOLDOWN:
         bar = min(bar, header.last_exit_bar + policy.cooldown_bars)
     if header.idle_reason != NO_REASON and direction == 0:
@@ -385,57 +415,58 @@ def note_idle_nb(plan, header, flags, reasons, start, stop):
 def find_true_nb(flags, start, stop):
     """Find the first true condition from start on, `stop` if there is none.
 
-    Blocks are looked through without leaving them early, which the compiler
-    turns into vector instructions; so in the next functions.
+    Eight conditions are looked at together, lowest address in the lowest byte.
     """
+    first = address_nb(flags)
     j = start
-    while j + BLOCK <= stop:
-        hit = np.int8(0)
-        for k in range(BLOCK):
-            hit = np.int8(hit | flags[j + k])
-        if hit & TRUE:
-            break
-        j += BLOCK
-    while j < stop and flags[j] != TRUE:
-        j += ONE
+    while j + 8 <= stop:
+        word = word_at_nb(first + j) & TRUE_BYTES
+        if word != 0:
+            return j + (n_trailing_zeros_nb(word) >> 3)
+        j += 8
+    while j < stop and byte_at_nb(first + j) != TRUE:
+        j += 1
     return j
 
 
 @inlined_kernel
 def find_reached_nb(feed, wake_low, wake_high, start, stop):
-    """Find the first bar from start on that reaches a price, `stop` if none does."""
+    """Find the first bar from start on that reaches a price, `stop` if none does.
+
+    A block that reaches neither price is passed over, also from its middle on.
+    """
     low = feed.scan_low
     high = feed.scan_high
+    n_blocks = np.uintp(feed.block_low.shape[0])
     j = start
     while j < stop:
+        k = j >> BLOCK_SHIFT
         end = (j | LAST_OF_BLOCK) + ONE
-        if end <= stop and j & LAST_OF_BLOCK == ZERO:
-            k = j >> BLOCK_SHIFT
-            if feed.block_low[k] > wake_low and feed.block_high[k] < wake_high:
-                j = end
-                continue
+        if k < n_blocks and feed.block_low[k] > wake_low and feed.block_high[k] < wake_high:
+            j = end
+            continue
         end = min(end, stop)
         while j < end:
             if low[j] <= wake_low or high[j] >= wake_high:
                 return j
             j += ONE
-    return j
+    return min(j, stop)
 
 
 @inlined_kernel
 def find_wake_nb(header, feed, first, second, second_row, i, end):
-    """Find the first bar from i on that the sleeve must look at, `end` if none.
-
-    Indexes are unsigned, so that no array access looks for a negative one.
-    """
-    start = np.uintp(i)
-    stop = np.uintp(end)
+    """Find the first bar from i on that the sleeve must look at, `end` if none."""
+    stop = end
     if header.wake_low != -np.inf or header.wake_high != np.inf:
-        stop = find_reached_nb(feed, header.wake_low, header.wake_high, start, stop)
-    stop = find_true_nb(first, start, stop)
+        # Unsigned indexes: no array access looks for a negative one.
+        reached = find_reached_nb(
+            feed, header.wake_low, header.wake_high, np.uintp(i), np.uintp(stop)
+        )
+        stop = np.int64(reached)
+    stop = find_true_nb(first, i, stop)
     if second_row != 0:
-        stop = find_true_nb(second, start, stop)
-    return np.int64(stop)
+        stop = find_true_nb(second, i, stop)
+    return stop
 
 
 @inlined_kernel
@@ -451,8 +482,8 @@ def pass_held_nb(policy, header, feed, equities, i, j):
     """Mark bars i to j while a position is held.
 
     A block whose closes bring neither a new peak nor a deeper drawdown, and
-    whose range lies within the trade's, leaves nothing to note: equity moves
-    with the close, so its extremes tell.
+    whose range lies within the trade's, leaves nothing to note, nor does any
+    part of it: equity moves with the close, so its extremes tell.
     """
     matrix = feed.matrix
     row = policy.sell_row if header.lots > 0 else policy.buy_row
@@ -465,12 +496,13 @@ def pass_held_nb(policy, header, feed, equities, i, j):
     deepest = header.max_drawdown
     trade_high = header.trade_high
     trade_low = header.trade_low
+    n_blocks = np.uintp(feed.block_low.shape[0])
     k = np.uintp(i)
     stop = np.uintp(j)
     while k < stop:
         end = (k | LAST_OF_BLOCK) + ONE
-        if end <= stop and k & LAST_OF_BLOCK == ZERO:
-            b = k >> BLOCK_SHIFT
+        b = k >> BLOCK_SHIFT
+        if b < n_blocks:
             one_side = cash + unit * feed.block_close_low[b]
             other_side = cash + unit * feed.block_close_high[b]
             best = one_side
@@ -608,6 +640,7 @@ def has_room_nb(journal, logs, cursor):
 def run_bars_nb(plan, state, journal, scratch, feed, logs, record, row, start, stop, every_bar):
     """Run one sleeve over the bars start to stop; see `run_nb`."""
     header = state.header
+    set_finer_nb(scratch, feed.finer, feed.finer_ts)
     session_stop = 0
     keeps = record.equity.shape[0] > 0
     i = start
@@ -631,10 +664,10 @@ def run_bars_nb(plan, state, journal, scratch, feed, logs, record, row, start, s
         if feed.finer_start.shape[0] > 0:
             first = feed.finer_start[i]
             last = feed.finer_start[i + 1]
+        set_column_nb(scratch, feed.matrix, feed.flags, i)
         action, reason = process_bar_nb(
-            plan, state, journal, scratch, bar, feed.matrix, feed.flags, i, feed.actions,
-            feed.finer, feed.finer_ts, first, last,
-        )  # fmt: skip
+            plan, state, journal, scratch, bar, feed.actions, first, last
+        )
         if keeps:
             record.equity[i] = header.last_equity
             record.cash[i] = header.cash

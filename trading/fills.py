@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from trading.brackets import (
+    bracket_of_nb,
     cancel_rungs_nb,
     distance_from_nb,
     free_bracket_if_done_nb,
@@ -85,8 +86,7 @@ def fill_order_nb(plan, state, journal, i_order, market_price, lots, ts, volume)
     policy = plan.policy
     header = state.header
     order = state.orders[i_order]
-    per_bracket = policy.slots_per_bracket
-    i_bracket = i_order // per_bracket
+    i_bracket = bracket_of_nb(policy, i_order)
     bracket = state.brackets[i_bracket]
     quantity = lots * policy.lot
     slip = 0.0
@@ -290,7 +290,6 @@ def fill_market_orders_nb(plan, state, journal, buy_price, sell_price, ts, volum
     policy = plan.policy
     header = state.header
     orders = state.orders
-    per_bracket = policy.slots_per_bracket
     for turn in range(2):
         for i_order in range(policy.n_orders):
             order = orders[i_order]
@@ -306,7 +305,9 @@ def fill_market_orders_nb(plan, state, journal, buy_price, sell_price, ts, volum
                 order.leaves_lots = lots
                 if lots == 0:
                     end_order_nb(policy, state, journal, i_order, REFUSE, SIZE_ROUNDS_TO_ZERO, ts)
-                    free_bracket_if_done_nb(policy, state, journal, i_order // per_bracket, ts)
+                    free_bracket_if_done_nb(
+                        policy, state, journal, bracket_of_nb(policy, i_order), ts
+                    )
                     continue
             lots = min(order.leaves_lots, header.volume_left)
             if lots > 0:
@@ -321,12 +322,13 @@ def lots_at_fill_nb(plan, state, i_order, side, price):
     header = state.header
     price += side * slippage_nb(policy, price, 0.0, 0.0)
     equity = header.cash + header.lots * policy.lot * policy.multiplier * price
-    bracket = state.brackets[i_order // policy.slots_per_bracket]
+    i_bracket = bracket_of_nb(policy, i_order)
+    bracket = state.brackets[i_bracket]
     stop = distance_from_nb(policy, STOP_SHARE, bracket.stop_distance, price)
     if np.isnan(stop):
         stop = distance_from_nb(policy, TRAIL_SHARE, bracket.trail_distance, price)
     lots = size_lots_nb(policy, equity, price, stop, bracket.volatility)
-    return floor_lots_nb(plan.constants[i_order % policy.slots_per_bracket] * lots)
+    return floor_lots_nb(plan.constants[i_order - i_bracket * policy.slots_per_bracket] * lots)
 
 
 @inner_kernel
@@ -374,8 +376,7 @@ def classify_bar_nb(plan, state, buy_low, buy_high, sell_low, sell_high):
     order = state.orders[last]
     if reachable == 1 and order.role != ENTRY and order.leaves_lots == abs(header.lots):
         if order.leaves_lots <= header.volume_left:
-            per_bracket = policy.slots_per_bracket
-            bracket = state.brackets[last // per_bracket]
+            bracket = state.brackets[bracket_of_nb(policy, last)]
             # Entries that are still working could follow the exit on one path only
             # when they are reachable, and then more than one order is.
             if bracket.held_lots == order.leaves_lots:

@@ -29,9 +29,10 @@ from trading import columns as c
 from trading import dtypes as d
 from trading.bars import ACTION, Bars
 from trading.compiling import allocating_kernel, inner_kernel
-from trading.engine import load_bar_nb, process_bar_nb
+from trading.engine import load_bar_nb, process_bar_nb, set_finer_nb
 from trading.feeding import price_factors
 from trading.finer import FinerBars, check_finer, finer_bars
+from trading.formulas import set_column_nb
 from trading.linker import Frame, Linker
 from trading.sleeve import new_journal, new_states, state_bytes
 from trading.tail_windows import COMPUTED, TailWindows, WindowedIndicator
@@ -281,10 +282,9 @@ def step_nb(handle, numbers, integers):
         return NOT_COMPUTED, 0
     if integers[TRADE] == 0:
         return 0, 0
-    return process_bar_nb(
-        plan, state, journal, scratch, bar, memory.matrix, memory.flags, 0, actions,
-        finer, finer_ts, 0, h[FINER_TS, 1],
-    )  # fmt: skip
+    set_column_nb(scratch, memory.matrix, memory.flags, 0)
+    set_finer_nb(scratch, finer, finer_ts)
+    return process_bar_nb(plan, state, journal, scratch, bar, actions, 0, h[FINER_TS, 1])
 
 
 @dataclass(frozen=True, slots=True)
