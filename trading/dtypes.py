@@ -110,7 +110,7 @@ MAX_ORDERS = 128
 MAX_CODE = 256
 MAX_LITERALS = 128
 MAX_STACK = 64
-MAX_SLEEVES = 64  # That run together.
+MAX_SLEEVES = 128  # That run together.
 
 POLICY = np.dtype(
     [

@@ -62,7 +62,7 @@ from trading.fills import (
 )
 from trading.formulas import has_formula_nb, set_column_nb
 from trading.orders import EXPIRE, end_order_nb
-from trading.portfolio import NO_SESSION, deepen_nb, mark_nb, roll_session_nb
+from trading.portfolio import ALMOST_ONE, NO_SESSION, deepen_nb, mark_nb, roll_session_nb
 
 SESSION_LAST_BIT = 2
 NEVER = 1 << 62
@@ -72,6 +72,7 @@ TRUE_BYTES = 0x0202020202020202
 BLOCK_BARS = 16
 BLOCK_SHIFT = np.uintp(4)
 LAST_OF_BLOCK = np.uintp(BLOCK_BARS - 1)
+ZERO = np.uintp(0)
 ONE = np.uintp(1)
 
 
@@ -86,7 +87,12 @@ def load_bar_nb(policy, bar, prices, i, ts, close_ts, session, bar_flags):
     bar.volume = prices[4, i]
     for k in range(4):
         bar.buy[k] = prices[policy.buy_row + k, i]
-        bar.sell[k] = prices[policy.sell_row + k, i]
+    if policy.sell_row == policy.buy_row:
+        for k in range(4):
+            bar.sell[k] = bar.buy[k]
+    else:
+        for k in range(4):
+            bar.sell[k] = prices[policy.sell_row + k, i]
 
 
 @inner_kernel
@@ -481,9 +487,10 @@ def pass_flat_nb(header, equities, i, j):
 def pass_held_nb(policy, header, feed, equities, i, j):
     """Mark bars i to j while a position is held.
 
-    A block whose closes bring neither a new peak nor a deeper drawdown, and
-    whose range lies within the trade's, leaves nothing to note, nor does any
-    part of it: equity moves with the close, so its extremes tell.
+    Equity moves with the close, so a block's lowest and highest closes tell
+    whether any bar of it brings a new peak, and how deep the block's drawdown
+    is when none does. Its range tells what to note of a whole block, or that
+    there is nothing to note of a part.
     """
     matrix = feed.matrix
     row = policy.sell_row if header.lots > 0 else policy.buy_row
@@ -497,6 +504,8 @@ def pass_held_nb(policy, header, feed, equities, i, j):
     trade_high = header.trade_high
     trade_low = header.trade_low
     n_blocks = np.uintp(feed.block_low.shape[0])
+    # Without quotes and finer bars a block's range is that of its bars' prices.
+    same_prices = row == 0 and policy.buy_row == 0 and feed.finer.shape[1] == 0
     k = np.uintp(i)
     stop = np.uintp(j)
     while k < stop:
@@ -505,19 +514,21 @@ def pass_held_nb(policy, header, feed, equities, i, j):
         if b < n_blocks:
             one_side = cash + unit * feed.block_close_low[b]
             other_side = cash + unit * feed.block_close_high[b]
-            best = one_side
-            worst = other_side
-            if unit > 0.0:
-                best = other_side
-                worst = one_side
-            if (
-                best <= peak
-                and peak - worst <= deepest * peak
-                and feed.block_high[b] <= trade_high
-                and feed.block_low[b] >= trade_low
-            ):
-                k = end
-                continue
+            best = max(one_side, other_side)
+            worst = min(one_side, other_side)
+            if best <= peak:
+                high = feed.block_high[b]
+                low = feed.block_low[b]
+                if same_prices and end <= stop and k & LAST_OF_BLOCK == ZERO:
+                    peak, deepest = deepen_nb(peak, deepest, worst)
+                    trade_high = max(trade_high, high)
+                    trade_low = min(trade_low, low)
+                    k = end
+                    continue
+                nothing_deeper = peak - worst <= deepest * peak * ALMOST_ONE
+                if nothing_deeper and high <= trade_high and low >= trade_low:
+                    k = end
+                    continue
         end = min(end, stop)
         while k < end:
             peak, deepest = deepen_nb(peak, deepest, cash + unit * close[k])

@@ -8,6 +8,7 @@ from trading.compiling import inlined_kernel, inner_kernel
 from trading.dtypes import BORROW_EVENT, MAX_CASH_EVENTS, MAX_FILLS, MAX_TRADES
 
 DAYS_A_YEAR = 365.0
+ALMOST_ONE = 1.0 - 1e-15
 
 # A sleeve that has seen no bar yet is in no session.
 NO_SESSION = -(1 << 40)
@@ -146,12 +147,15 @@ def deepen_nb(peak, deepest, equity):
     """Bring peak equity and the deepest drawdown up to date.
 
     The product tells whether there is anything to divide: a division for each
-    bar would take longer than all the rest of passing over it.
+    bar would take longer than all the rest of passing over it. It lets a few
+    through that are not deeper, and none that is, so that the result is that of
+    the lowest equity in whatever order lower ones came.
     """
     if equity > peak:
         return equity, deepest
-    if peak - equity > deepest * peak:
-        return peak, (peak - equity) / peak
+    fall = peak - equity
+    if fall >= deepest * peak * ALMOST_ONE:
+        return peak, max(deepest, fall / peak)
     return peak, deepest
 
 
