@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 from foundation.errors import QuarterdeckError
@@ -25,6 +25,8 @@ from foundation.errors import QuarterdeckError
 # About three thousand lines; the file before is kept, so twice this is on disk at most.
 N_BYTES_MOST = 1_000_000
 INTERRUPTED = 130
+# A line takes microseconds; a process that was stopped within must not hold up others.
+N_TRIES, SECONDS_BETWEEN_TRIES = 50, 0.01
 # What a key is called when its value must never reach a log.
 _SECRET_WORDS = ("password", "secret", "token", "api_key", "private_key", "authorization")
 
@@ -98,6 +100,9 @@ def _ending(error: BaseException) -> dict[str, Any]:
             return {"level": "info", "status": "interrupted"}
         # The command line has told the error in one line, and left because of it.
         cause = error.__context__
+        if isinstance(cause, BrokenPipeError):
+            # Whoever read the output, such as `head`, has seen enough.
+            return {"level": "info", "status": "succeeded"}
         kind = type(cause).__name__ if cause is not None else "SystemExit"
         message = str(cause if cause is not None else error)
         return _failed(kind, message) | {"exit_code": code}
@@ -129,7 +134,7 @@ def append_line(home: Path, line: dict[str, Any]) -> None:
     path.parent.mkdir(exist_ok=True)
     file = _open(path)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        _lock(file)
         if os.fstat(file).st_size + len(content) > N_BYTES_MOST and _is_at(file, path):
             os.replace(path, _previous(path))
             os.close(file)
@@ -137,6 +142,18 @@ def append_line(home: Path, line: dict[str, Any]) -> None:
         os.write(file, content)
     finally:
         os.close(file)
+
+
+def _lock(file: int) -> None:
+    """Lock the file against others' new files, or raise `OSError` when that takes too long."""
+    for _ in range(N_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sleep(SECONDS_BETWEEN_TRIES)
+        else:
+            return
+    raise TimeoutError("another process holds the log's lock")
 
 
 def _open(path: Path) -> int:
@@ -176,12 +193,16 @@ class LogFollower:
             if self._number and _number(_previous(self.path)) == self._number:
                 content = self._read(_previous(self.path))
             self._number, self._n_read = number, 0
+        elif number and self.path.stat().st_size < self._n_read:
+            self._n_read = 0  # Another file with the number of one that is gone.
         content += self._read(self.path) if number else b""
         found = []
         for text in content.splitlines():
             # A line that a full disk cut off says nothing.
             with suppress(ValueError):
-                found.append(json.loads(text))
+                line = json.loads(text)
+                if isinstance(line, dict):
+                    found.append(line)
         return found
 
     def _read(self, path: Path) -> bytes:

@@ -27,7 +27,7 @@ class CoreFigures:
     Fractions, ratios and currency as in `trading.statistics.Statistics`; NaN
     where a figure is not defined. `lowest_cash` of one instrument counts every
     fill and cash event; of several it is the lowest of their cash together at
-    bar closes, and not defined where a sweep kept only session equity.
+    bar closes.
     """
 
     final_equity: float

@@ -2,8 +2,7 @@
 
 Owns which sets there are, how instruments are added up and the files
 ``sweep.parquet`` and ``sweep.json``. A row's figures are those that a backtest
-with the same values has, bit for bit; only the lowest cash of several
-instruments over daily or weekly bars is left out.
+with the same values has, bit for bit.
 """
 
 from __future__ import annotations
@@ -334,6 +333,7 @@ def _run_added_up(
                 cash=money,
                 first_bar=one.i_start,
                 has_volume=one.bars.has_volume(one.i_start),
+                keep_cash=len(loaded) > 1,
                 progress=part,
             )
         )
@@ -377,7 +377,7 @@ def _run_one_by_one(
 ) -> list[CoreFigures]:
     """Run a backtest for each set.
 
-    A portfolio's drawdown within the session needs the equity of every bar of
+    A portfolio's drawdown and lowest cash within the session need every bar of
     all instruments, which a sweep doesn't keep.
     """
     figures = []

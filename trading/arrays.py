@@ -76,8 +76,9 @@ class Record(NamedTuple):
     equity, cash : float64 arrays, shape (n_bars,) or (0,)
     lots : int64 array, shape (n_bars,) or (0,)
     reasons, actions : int8 arrays, shape (n_bars,) or (0,)
-    session_equity, session_cash : float64 arrays, shape (n_sleeves, n_sessions)
+    session_equity : float64 array, shape (n_sleeves, n_sessions)
         At the close of each session.
+    session_cash : float64 array, shape (n_sleeves, n_sessions) or (n_sleeves, 0)
     session_date : int64 array, shape (n_sessions,)
         Days since 1970-01-01.
     """

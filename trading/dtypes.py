@@ -422,9 +422,10 @@ JOURNAL = np.dtype(
     ]
 )
 
-# The state before a bar whose two paths differ, the formulas' stack, and the
-# distances of an entry's profit targets, and how far each of the sleeves that
-# run together has come with the corporate actions.
+# The state before a bar whose two paths differ; the formulas' stack, and where
+# they read; the distances of an entry's profit targets; how far each of the
+# sleeves that run together has come with the corporate actions; the current bar
+# and the current finer one.
 SCRATCH = np.dtype(
     [
         ("state", STATE),

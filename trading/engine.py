@@ -553,7 +553,8 @@ def close_session_nb(header, record, row):
     k = header.n_sessions
     if header.session != NO_SESSION and k < record.session_equity.shape[1]:
         record.session_equity[row, k] = header.last_equity
-        record.session_cash[row, k] = header.cash
+        if k < record.session_cash.shape[1]:
+            record.session_cash[row, k] = header.cash
         record.session_date[k] = header.session
 
 
@@ -698,9 +699,10 @@ def run_nb(plans, states, journals, scratches, feed, logs, record, start, stop, 
 
     Parameters
     ----------
-    plans, states : PLAN and STATE arrays, shape (n_sleeves,)
+    plans, states : PLAN and STATE arrays, shape (n_sleeves,), at most MAX_SLEEVES
     journals, scratches : JOURNAL and SCRATCH arrays, shape (1,)
-        Only a single sleeve may keep its journal's rows.
+        Only a single sleeve may keep its journal's rows. The scratch's
+        `next_actions` say how far each has come with the corporate actions.
     record : Record
         Values per session in row k for sleeve k; values per bar of a single one.
     stretch : int
@@ -717,10 +719,7 @@ def run_nb(plans, states, journals, scratches, feed, logs, record, start, stop, 
     journal = journals[0]
     scratch = scratches[0]
     n_sleeves = plans.shape[0]
-    first_action = journal.next_action
     next_actions = scratch.next_actions
-    for k in range(n_sleeves):
-        next_actions[k] = first_action
     i = start
     while i < stop:
         end = min(i + stretch, stop)

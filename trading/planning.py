@@ -566,17 +566,22 @@ def _link_setup(
 
 
 def formulas_are_fixed(linker: Linker, strategy: ResolvedStrategy) -> bool:
-    """Tell whether no `$parameter` enters a price, a distance or a formula."""
+    """Tell whether no `$parameter` enters a price, a distance or a formula.
+
+    A condition that asks for the position is a formula, and so is the setup
+    that guards it.
+    """
     prices = strategy.prices
     nodes = [getattr(prices, name) for name in PRICE_FIELDS]
     nodes += [target.at for target in prices.targets]
-    nodes += [
-        condition.node
+    if any(node is not None and linker.has_parameter(node) for node in nodes):
+        return False
+    return not any(
+        _parameters_of(strategy, name)
         for name in CONDITIONS
         if (condition := getattr(strategy, name)) is not None
         and linker.uses_position(condition.node)
-    ]
-    return not any(node is not None and linker.has_parameter(node) for node in nodes)
+    )
 
 
 def _explain(

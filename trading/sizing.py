@@ -76,9 +76,11 @@ def affordable_lots_nb(policy, price, budget):
         low = guessed
         high = guessed + 1
         while pays_for_nb(policy, high, price, budget):
+            if high >= MAX_LOTS:
+                return MAX_LOTS
             low = high
             step *= 2
-            high += step
+            high = min(high + step, MAX_LOTS)
     else:
         high = guessed
         low = max(guessed - 1, 0)

@@ -69,12 +69,18 @@ def state_bytes(plan: NDArray[np.void], state: NDArray[np.void]) -> bytes:
     )
 
 
-def new_journal(*, keeps: bool, next_action: int = 0) -> NDArray[np.void]:
+def new_journal(*, keeps: bool) -> NDArray[np.void]:
     """Return an empty journal; one that keeps nothing still counts."""
     journal = np.zeros(1, d.JOURNAL)
     journal["keeps"] = keeps
-    journal["next_action"] = next_action
     return journal
+
+
+def new_scratch(next_action: int) -> NDArray[np.void]:
+    """Return a scratch record for sleeves that all begin with one corporate action."""
+    scratch = np.zeros(1, d.SCRATCH)
+    scratch["next_actions"] = next_action
+    return scratch
 
 
 def new_logs(rows: int) -> Logs:
@@ -97,7 +103,7 @@ def new_record(n_bars: int, n_sessions: int) -> Record:
         np.zeros(n_bars, np.int8),
         np.zeros(n_bars, np.int8),
         np.zeros((1, n_sessions)),
-        np.zeros((1, n_sessions)),
+        np.zeros((1, 0)),
         np.zeros(n_sessions, np.int64),
     )
 
@@ -180,8 +186,8 @@ def run_sleeve(
     logs = new_logs(1024 if keep_rows else 1)
     n_sessions = 1 + int(np.count_nonzero(np.diff(feed.session[first_bar:])))
     record = new_record(n_bars if keep_rows else 0, n_sessions)
-    journal = new_journal(keeps=keep_rows, next_action=first_action(feed, first_bar))
-    scratch = np.zeros(1, d.SCRATCH)
+    journal = new_journal(keeps=keep_rows)
+    scratch = new_scratch(first_action(feed, first_bar))
     every_bar = every_bar or finer_differ(plan, feed)
     chunk = n_bars if progress is None else max(100_000, n_bars // 100)
     i = first_bar

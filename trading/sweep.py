@@ -8,8 +8,9 @@ single backtest, on all cores.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,13 +32,16 @@ from trading.planning import (
     link_strategy,
     policy_record,
 )
-from trading.sleeve import first_action, new_journal, new_logs, new_states
+from trading.sleeve import first_action, new_journal, new_logs, new_scratch, new_states
 
 # Columns of all parameter sets of one batch may take this much memory.
 COLUMN_BYTES = 192 << 20
 # All sets of a group go over so many bars before any goes on, so that the bars
 # and the sets' states stay in the processor's cache.
 STRETCH_BARS = 1024
+# Between two looks at whether to stop: some tenths of a second.
+EVALUATIONS_AT_ONCE = 1 << 25
+SECONDS_BETWEEN = 0.2  # Of two reports of progress.
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,9 @@ class SweepRuns:
     ----------
     headers : HEADER array, shape (n_sets,)
         State of each sleeve after the last bar.
-    session_equity, session_cash : float64 arrays, shape (n_sets, n_sessions)
+    session_equity : float64 array, shape (n_sets, n_sessions)
         At the close of each session.
+    session_cash : float64 array, shape (n_sets, n_sessions) or (n_sets, 0)
     sessions : int64 array, shape (n_sessions,)
         Session dates as days since 1970-01-01.
     """
@@ -99,6 +104,7 @@ def run_sweep(
     cash: float = 100_000.0,
     first_bar: int = 0,
     has_volume: bool = True,
+    keep_cash: bool = False,
     threads: int | None = None,
     progress: Progress = silent,
 ) -> SweepRuns:
@@ -114,6 +120,8 @@ def run_sweep(
         Bars before it only warm indicators up.
     has_volume : bool
         False switches participation limits off.
+    keep_cash : bool
+        Whether to keep the cash at the close of each session, too.
 
     Raises
     ------
@@ -127,8 +135,7 @@ def run_sweep(
     headers = np.zeros(n_sets, d.HEADER)
     planner = _Planner(strategy, bars, has_volume)
     session_equity = np.zeros((n_sets, len(starts)))
-    session_cash = np.zeros((n_sets, len(starts)))
-    done = 0
+    session_cash = np.zeros((n_sets, len(starts) if keep_cash else 0))
     at = 0
     while at < n_sets:
         linker = Linker(adjusted=needs_factors(bars), has_quotes=bars.bid is not None)
@@ -146,10 +153,7 @@ def run_sweep(
         batch = _Batch(
             plans, feed, cash, first_bar, headers[rows], session_equity[rows], session_cash[rows]
         )
-        with ThreadPoolExecutor(threads) as pool:
-            for n_done in pool.map(batch.run, groups(len(plans), threads)):
-                done += n_done
-                progress(done, n_sets, "parameter sets")
+        batch.run_all(threads, progress, at, n_sets)
         at += len(plans)
     return SweepRuns(headers, session_equity, session_cash, traded[starts])
 
@@ -238,34 +242,64 @@ class _Batch:
         self.headers = headers
         self.session_equity = session_equity
         self.session_cash = session_cash
+        self.every_bar = finer_differ(plans[0].plan, feed)
+        self.n_done = np.zeros(len(plans), np.int64)
+        self.cancelled = threading.Event()
         self.none = np.zeros(0)
         self.no_counts = np.zeros(0, np.int64)
         self.no_codes = np.zeros(0, np.int8)
         self.logs = new_logs(1)
 
-    def run(self, rows: slice) -> int:
-        """Run a group of sets; returns how many."""
+    def run_all(self, threads: int, progress: Progress, n_before: int, n_sets: int) -> None:
+        """Run all sets; of those under way the bars done count in proportion.
+
+        Parameters
+        ----------
+        n_before, n_sets : int
+            Sets of the batches before, and of all.
+        """
+        with ThreadPoolExecutor(threads) as pool:
+            waiting = [pool.submit(self.run, rows) for rows in groups(len(self.plans), threads)]
+            try:
+                while wait(waiting, SECONDS_BETWEEN).not_done:
+                    progress(n_before + int(self.n_done.sum()), n_sets, "parameter sets")
+            except BaseException:
+                self.cancelled.set()  # An interrupt need not wait for whole groups.
+                raise
+            for job in waiting:
+                job.result()
+        progress(n_before + len(self.plans), n_sets, "parameter sets")
+
+    def run(self, rows: slice) -> None:
+        """Run a group of sets."""
         chosen = self.plans[rows]
         plans = np.concatenate([one.plan for one in chosen])
         plans["conditions"] = [one.conditions for one in chosen]
+        n_sets = len(plans)
+        assert n_sets <= d.MAX_SLEEVES
         states = new_states(plans, self.cash, self.first_bar)
-        journal = new_journal(keeps=False, next_action=first_action(self.feed, self.first_bar))
-        scratch = np.zeros(1, d.SCRATCH)
+        journal = new_journal(keeps=False)
+        scratch = new_scratch(first_action(self.feed, self.first_bar))
         none = self.none
-        n_sessions = self.session_equity.shape[1]
         record = Record(
             none, none, self.no_counts, self.no_codes, self.no_codes,
-            np.zeros((len(plans), n_sessions)), np.zeros((len(plans), n_sessions)),
-            np.zeros(n_sessions, np.int64),
+            np.zeros((n_sets, self.session_equity.shape[1])),
+            np.zeros((n_sets, self.session_cash.shape[1])),
+            np.zeros(self.session_equity.shape[1], np.int64),
         )  # fmt: skip
         n_bars = self.feed.matrix.shape[1]
-        every_bar = finer_differ(plans, self.feed)
-        run_nb(
-            plans, states, journal, scratch, self.feed, self.logs, record,
-            self.first_bar, n_bars, STRETCH_BARS, every_bar,
-        )  # fmt: skip
+        step = max(STRETCH_BARS, EVALUATIONS_AT_ONCE // n_sets)
+        for start in range(self.first_bar, n_bars, step):
+            if self.cancelled.is_set():
+                return
+            stop = min(start + step, n_bars)
+            run_nb(
+                plans, states, journal, scratch, self.feed, self.logs, record,
+                start, stop, STRETCH_BARS, self.every_bar,
+            )  # fmt: skip
+            done = (stop - self.first_bar) / (n_bars - self.first_bar)
+            self.n_done[rows.start] = int(n_sets * done)
         finish_nb(plans, states, journal, scratch, self.feed, record, n_bars - 1)
         self.headers[rows] = states["header"]
         self.session_equity[rows] = record.session_equity
         self.session_cash[rows] = record.session_cash
-        return len(plans)

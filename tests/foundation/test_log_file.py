@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import logging
@@ -57,6 +58,10 @@ def test_exit_code_tells_how_a_command_ended(home: Path) -> None:
     assert work_that_raises(home, SystemExit(130))["status"] == "interrupted"
     assert work_that_raises(home, KeyboardInterrupt())["status"] == "interrupted"
     assert work_that_raises(home, SystemExit(2))["exit_code"] == 2
+    # `quarterdeck runs | head` is no failure.
+    left = SystemExit(1)
+    left.__context__ = BrokenPipeError()
+    assert work_that_raises(home, left)["status"] == "succeeded"
 
 
 def test_lines_have_the_keys_of_the_other_logs(home: Path) -> None:
@@ -121,6 +126,28 @@ def test_full_file_becomes_the_one_before_and_no_line_is_lost(
     sizes = [path.stat().st_size for path in (home / "logs").iterdir()]
     assert len(sizes) == 2
     assert max(sizes) <= 1_000
+
+
+def test_follower_begins_again_where_the_file_is_another_and_skips_what_is_no_object(
+    home: Path,
+) -> None:
+    append_line(home, {"event": "a line that is long enough to be missed"})
+    follower = LogFollower(home)
+    with log_path(home).open("r+") as file:  # The number of the file stays the same.
+        file.truncate(0)
+        file.write('3\n{"event": "new"}\n')
+    assert [line["event"] for line in follower.new_lines()] == ["new"]
+
+
+def test_log_whose_lock_is_held_is_given_up(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_file, "N_TRIES", 2)
+    append_line(home, {"event": "first"})
+    with log_path(home).open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TimeoutError, match="another process"):
+            append_line(home, {"event": "second"})
+        with logged_work(home, "work", logger="test"):
+            pass  # Ends as if nothing were.
 
 
 def test_follower_begins_at_the_end_and_waits_for_whole_lines(home: Path) -> None:

@@ -111,6 +111,69 @@ def test_batches_of_a_sweep_do_not_change_its_rows(monkeypatch: pytest.MonkeyPat
     assert_rows_equal_backtests(document, random_bars(5, 200), some_sets(document, 5, 2))
 
 
+@pytest.mark.parametrize("changed", ["level", "hold"])
+def test_a_setup_guards_a_condition_that_asks_for_the_position_with_its_own_values(changed):
+    """Such a condition is a formula of the plan, its setup a column of the set's own."""
+    parameters = {
+        "level": {"default": 50, "low": 10, "high": 90, "step": 5},
+        "hold": {"default": 2, "low": 1, "high": 9, "step": 1},
+    }
+    parameters = {changed: parameters[changed]}
+    when = "rsi(close, 5) < $level" if changed == "level" else "rsi(close, 5) < 30"
+    document = document_from(
+        strategy(
+            parameters=parameters,
+            setup=[{"when": when, "within": "$hold" if changed == "hold" else 2}],
+            enter_long="close > sma(close, 3) and position == 0",
+            exit_long="bars_in_trade >= 2",
+        )
+    )
+    low, high = (10.0, 75.0) if changed == "level" else (1.0, 9.0)
+    sets = [{changed: low}, {changed: high}]
+    headers = assert_rows_equal_backtests(document, random_bars(8, 250), sets)
+    assert headers["n_trades"][0] < headers["n_trades"][1]
+
+
+def test_sets_that_run_a_few_bars_at_a_time_meet_every_corporate_action(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(sweep, "STRETCH_BARS", 7)
+    monkeypatch.setattr(sweep, "EVALUATIONS_AT_ONCE", 1)
+    document = document_from(
+        strategy(
+            parameters={"length": PARAMETERS["length"]},
+            enter_long="close < sma(close, $length)",
+            exit={"stop_loss": "10%"},
+        )
+    )
+    bars = random_bars(9, 150, actions=[(20, 2.0, 0.5), (55, 0.5, 0.0), (120, 1.0, 0.25)])
+    headers = assert_rows_equal_backtests(document, bars, some_sets(document, 6, 4))
+    assert headers["total_dividends"].max() > 0.0
+
+
+def test_an_interrupt_ends_a_sweep_between_two_stretches(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sweep, "STRETCH_BARS", 1)
+    monkeypatch.setattr(sweep, "EVALUATIONS_AT_ONCE", 1)
+    monkeypatch.setattr(sweep, "SECONDS_BETWEEN", 0.0)
+    ended = []
+    monkeypatch.setattr(sweep, "finish_nb", lambda *_: ended.append(1))
+    resolved = resolve_strategy(
+        document_from(
+            strategy(
+                parameters={"length": PARAMETERS["length"]},
+                enter_long="close < sma(close, $length)",
+            )
+        )
+    )
+
+    def interrupt(done: int, total: int, label: str = "") -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(resolved, random_bars(7, 20_000), [{}] * 8, progress=interrupt)
+    assert not ended
+
+
 def test_bars_before_the_first_only_warm_up():
     document = document_from(
         strategy(

@@ -174,6 +174,13 @@ def _fraction(size: float, **fields: float) -> np.record:
 money = st.integers(0, 100_000_000).map(lambda cents: cents / 100)
 
 
+@pytest.mark.parametrize("price", [1e-5, 1e-6, 1e-9])
+def test_lots_that_a_float_can_not_count_are_cut_to_those_it_can(price: float):
+    """The cap makes commission small where the guess takes it for large."""
+    given_policy = policy(lot=1e-8, commission_per_unit=0.005, commission_maximum_fraction=0.005)
+    assert affordable_lots_nb(given_policy, price, 1e5) == MAX_LOTS
+
+
 @given(
     budget=money,
     price=st.integers(1, 100_000).map(lambda cents: cents / 100),
