@@ -66,13 +66,13 @@ def stop_level_nb(policy, bracket):
         level = average - side * distance_from_nb(
             policy, STOP_SHARE, bracket.stop_distance, average
         )
-    if bracket.break_even_done == 1:
+    if policy.moves_stops == 1 and bracket.break_even_done == 1:
         even = average + side * distance_from_nb(
             policy, EVEN_OFFSET_SHARE, bracket.break_even_offset, average
         )
         if np.isnan(level) or side * (even - level) > 0.0:
             level = even
-    if not np.isnan(bracket.trail_distance):
+    if policy.moves_stops == 1 and not np.isnan(bracket.trail_distance):
         best = bracket.extreme
         if side * (average - best) > 0.0:
             best = average

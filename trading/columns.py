@@ -80,9 +80,9 @@ ABOVE, BELOW = 0, 1
 
 
 @inner_kernel
-def compare_rows_nb(op, x, y, out, start, stop):
+def compare_rows_nb(op, x, y, out):
     """Compare two columns in three-valued logic."""
-    for i in range(start, stop):
+    for i in range(out.shape[0]):
         a = x[i]
         b = y[i]
         unknown = (a != a) | (b != b)
@@ -102,56 +102,56 @@ def compare_rows_nb(op, x, y, out, start, stop):
 
 
 @inner_kernel
-def compare_literal_nb(op, x, b, out, start, stop):
+def compare_literal_nb(op, x, b, out):
     """Compare a column with a number in three-valued logic."""
     if op == LESS:
-        for i in range(start, stop):
+        for i in range(out.shape[0]):
             out[i] = 2 * np.int8(x[i] < b) + np.int8(x[i] != x[i])
     elif op == LESS_EQUAL:
-        for i in range(start, stop):
+        for i in range(out.shape[0]):
             out[i] = 2 * np.int8(x[i] <= b) + np.int8(x[i] != x[i])
     elif op == GREATER:
-        for i in range(start, stop):
+        for i in range(out.shape[0]):
             out[i] = 2 * np.int8(x[i] > b) + np.int8(x[i] != x[i])
     elif op == GREATER_EQUAL:
-        for i in range(start, stop):
+        for i in range(out.shape[0]):
             out[i] = 2 * np.int8(x[i] >= b) + np.int8(x[i] != x[i])
     elif op == EQUAL:
-        for i in range(start, stop):
+        for i in range(out.shape[0]):
             out[i] = 2 * np.int8(x[i] == b) + np.int8(x[i] != x[i])
     else:
-        for i in range(start, stop):
+        for i in range(out.shape[0]):
             out[i] = 2 * np.int8((x[i] < b) | (x[i] > b)) + np.int8(x[i] != x[i])
 
 
 @inner_kernel
-def arithmetic_rows_nb(op, x, y, out, start, stop):
+def arithmetic_rows_nb(op, x, y, out):
     """Apply arithmetic to two columns, as `formulas.arithmetic_nb` to two numbers."""
     if op == ADD:
-        for i in range(start, stop):
+        for i in range(out.shape[0]):
             out[i] = x[i] + y[i]
     elif op == SUBTRACT:
-        for i in range(start, stop):
+        for i in range(out.shape[0]):
             out[i] = x[i] - y[i]
     elif op == MULTIPLY:
-        for i in range(start, stop):
+        for i in range(out.shape[0]):
             out[i] = x[i] * y[i]
     else:
-        for i in range(start, stop):
+        for i in range(out.shape[0]):
             out[i] = arithmetic_nb(op, x[i], y[i])
 
 
 @inner_kernel
-def logic_rows_nb(op, x, y, out, start, stop):
+def logic_rows_nb(op, x, y, out):
     """Combine two columns of conditions; NOT looks at the first only."""
     if op == AND:
-        for i in range(start, stop):
+        for i in range(out.shape[0]):
             out[i] = min(x[i], y[i])
     elif op == OR:
-        for i in range(start, stop):
+        for i in range(out.shape[0]):
             out[i] = max(x[i], y[i])
     elif op == NOT:
-        for i in range(start, stop):
+        for i in range(out.shape[0]):
             out[i] = np.int8(2) - x[i]
 
 
@@ -309,7 +309,12 @@ def run_node_nb(node, inputs, params, state, matrix, flags, start, stop):
     if kind == INDICATOR:
         run_indicator_nb(node.op, state, params, matrix, inputs, out, start, stop)
     elif kind == ARITHMETIC:
-        arithmetic_rows_nb(node.op, matrix[inputs[0]], matrix[inputs[1]], matrix[out], start, stop)
+        arithmetic_rows_nb(
+            node.op,
+            matrix[inputs[0]][start:stop],
+            matrix[inputs[1]][start:stop],
+            matrix[out][start:stop],
+        )
     elif kind == ARITHMETIC_LITERAL:
         for i in range(start, stop):
             matrix[out, i] = arithmetic_nb(node.op, matrix[inputs[0], i], params[0])
@@ -320,12 +325,22 @@ def run_node_nb(node, inputs, params, state, matrix, flags, start, stop):
         for i in range(start, stop):
             matrix[out, i] = abs(matrix[inputs[0], i])
     elif kind == COMPARE:
-        compare_rows_nb(node.op, matrix[inputs[0]], matrix[inputs[1]], flags[out], start, stop)
+        compare_rows_nb(
+            node.op,
+            matrix[inputs[0]][start:stop],
+            matrix[inputs[1]][start:stop],
+            flags[out][start:stop],
+        )
     elif kind == COMPARE_LITERAL:
-        compare_literal_nb(node.op, matrix[inputs[0]], params[0], flags[out], start, stop)
+        compare_literal_nb(
+            node.op, matrix[inputs[0]][start:stop], params[0], flags[out][start:stop]
+        )
     elif kind == LOGIC:
         logic_rows_nb(
-            node.op, flags[inputs[0]], flags[inputs[node.n_inputs - 1]], flags[out], start, stop
+            node.op,
+            flags[inputs[0]][start:stop],
+            flags[inputs[node.n_inputs - 1]][start:stop],
+            flags[out][start:stop],
         )
     elif kind == CONSTANT_FLAG:
         for i in range(start, stop):

@@ -284,11 +284,14 @@ def enter_nb(plan, state, bar, side, equity, scratch):
         if not (step >= 0.0 and step < np.inf):
             return DISTANCE_UNKNOWN
     stop = distance_nb(F_STOP_LOSS, plan, header, scratch)
-    trail = distance_nb(F_TRAILING_STOP, plan, header, scratch)
-    even_at = distance_nb(F_BREAK_EVEN_AT, plan, header, scratch)
+    trail = np.nan
+    even_at = np.nan
     even_offset = 0.0
-    if has_formula_nb(plan, F_BREAK_EVEN_OFFSET):
-        even_offset = evaluate_nb(F_BREAK_EVEN_OFFSET, plan, header, scratch)
+    if policy.moves_stops == 1:
+        trail = distance_nb(F_TRAILING_STOP, plan, header, scratch)
+        even_at = distance_nb(F_BREAK_EVEN_AT, plan, header, scratch)
+        if has_formula_nb(plan, F_BREAK_EVEN_OFFSET):
+            even_offset = evaluate_nb(F_BREAK_EVEN_OFFSET, plan, header, scratch)
     if stop < 0.0 or trail < 0.0 or even_at < 0.0 or not (abs(even_offset) < np.inf):
         return DISTANCE_UNKNOWN
     for k in range(policy.n_targets):
@@ -318,7 +321,8 @@ def enter_nb(plan, state, bar, side, equity, scratch):
     )  # fmt: skip
     if b < 0:
         return SIZE_ROUNDS_TO_ZERO
-    count_orders_nb(header, policy.n_rungs, now)
+    if policy.max_orders_per_minute > 0:
+        count_orders_nb(header, policy.n_rungs, now)
     bracket = state.brackets[b]
     bracket.stop_distance = stop
     bracket.trail_distance = trail

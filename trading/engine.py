@@ -13,8 +13,10 @@ import numpy as np
 from trading.addresses import (
     address_nb,
     byte_at_nb,
+    equal_mask_nb,
     float_at_nb,
     n_trailing_zeros_nb,
+    reached_mask_nb,
     word_at_nb,
 )
 from trading.brackets import (
@@ -62,12 +64,18 @@ from trading.fills import (
 )
 from trading.formulas import has_formula_nb, set_column_nb
 from trading.orders import EXPIRE, end_order_nb
-from trading.portfolio import ALMOST_ONE, NO_SESSION, deepen_nb, mark_nb, roll_session_nb
+from trading.portfolio import ALMOST_ONE, NO_SESSION, deepen_nb, mark_nb, roll_session_nb, value_nb
+from trading.specialising import (
+    ANY,
+    WITH_TARGET,
+    WITHOUT_TARGET,
+    journal_as_nb,
+    kind_nb,
+    plan_as_nb,
+)
 
 SESSION_LAST_BIT = 2
 NEVER = 1 << 62
-# The bit of a true condition in each of eight bytes.
-TRUE_BYTES = 0x0202020202020202
 # Bars whose prices are passed over at once.
 BLOCK_BARS = 16
 BLOCK_SHIFT = np.uintp(4)
@@ -299,6 +307,8 @@ def set_wake_nb(plan, state, next_action_bar):
         if order.role == ENTRY and policy.cancel_after_bars > 0:
             bar = min(bar, order.created_bar + policy.cancel_after_bars)
     for b in range(policy.n_brackets):
+        if policy.moves_stops == 0:
+            break
         bracket = state.brackets[b]
         if bracket.side == 0 or bracket.held_lots == 0:
             continue
@@ -419,20 +429,21 @@ def note_idle_nb(plan, header, flags, reasons, start, stop):
 
 @inlined_kernel
 def find_true_nb(flags, start, stop):
-    """Find the first true condition from start on, `stop` if there is none.
-
-    Eight conditions are looked at together, lowest address in the lowest byte.
-    """
+    """Find the first true condition from start on, `stop` if there is none."""
     first = address_nb(flags)
+    last_many = flags.shape[0] - 32
     j = start
-    while j + 8 <= stop:
-        word = word_at_nb(first + j) & TRUE_BYTES
-        if word != 0:
-            return j + (n_trailing_zeros_nb(word) >> 3)
-        j += 8
-    while j < stop and byte_at_nb(first + j) != TRUE:
-        j += 1
-    return j
+    while j < stop:
+        if j <= last_many:
+            true = equal_mask_nb(first + j, TRUE)
+            if true != 0:
+                return min(j + n_trailing_zeros_nb(true), stop)
+            j += 32
+        elif byte_at_nb(first + j) == TRUE:
+            return j
+        else:
+            j += 1
+    return stop
 
 
 @inlined_kernel
@@ -443,20 +454,27 @@ def find_reached_nb(feed, wake_low, wake_high, start, stop):
     """
     low = feed.scan_low
     high = feed.scan_high
+    first_low = address_nb(low)
+    first_high = address_nb(high)
     n_blocks = np.uintp(feed.block_low.shape[0])
     j = start
     while j < stop:
         k = j >> BLOCK_SHIFT
-        end = (j | LAST_OF_BLOCK) + ONE
-        if k < n_blocks and feed.block_low[k] > wake_low and feed.block_high[k] < wake_high:
-            j = end
-            continue
-        end = min(end, stop)
-        while j < end:
-            if low[j] <= wake_low or high[j] >= wake_high:
-                return j
+        if k < n_blocks:
+            within = j & LAST_OF_BLOCK
+            block = j - within
+            if not (feed.block_low[k] > wake_low and feed.block_high[k] < wake_high):
+                bars = 8 * np.int64(block)
+                reached = reached_mask_nb(first_low + bars, first_high + bars, wake_low, wake_high)
+                reached = reached >> within << within
+                if reached != 0:
+                    return min(block + np.uintp(n_trailing_zeros_nb(reached)), stop)
+            j = block + LAST_OF_BLOCK + ONE
+        elif low[j] <= wake_low or high[j] >= wake_high:
+            return j
+        else:
             j += ONE
-    return min(j, stop)
+    return stop
 
 
 @inlined_kernel
@@ -602,7 +620,7 @@ def pass_over_nb(plan, state, journal, feed, record, row, i, stop, session_stop)
         else:
             pass_held_nb(policy, header, feed, record.equity, i, j)
         if j > i:
-            mark_nb(policy, header, feed.matrix[3, j - 1])
+            value_nb(policy, header, feed.matrix[3, j - 1])  # Peak and drawdown are up to date.
             if record.equity.shape[0] > 0:
                 for k in range(i, j):
                     record.cash[k] = header.cash
@@ -690,12 +708,39 @@ def run_bars_nb(plan, state, journal, scratch, feed, logs, record, row, start, s
     return stop
 
 
-@kernel
-def run_nb(plans, states, journals, scratches, feed, logs, record, start, stop, stretch, every_bar):
-    """Run sleeves over the bars start to stop.
+@inlined_kernel
+def run_sleeves_nb(
+    kind, plans, states, journals, scratches, feed, logs, record, start, stop, stretch, every_bar
+):
+    """Run sleeves over the bars start to stop; see `run_nb`.
 
     All sleeves go over one stretch of bars before any goes on to the next, so
     that the bars of a stretch come from the processor's cache.
+    """
+    journal = journals[0]
+    scratch = scratches[0]
+    n_sleeves = plans.shape[0]
+    next_actions = scratch.next_actions
+    i = start
+    while i < stop:
+        end = min(i + stretch, stop)
+        for k in range(n_sleeves):
+            plan = plan_as_nb(kind, plans[k])
+            written = journal_as_nb(kind, journal)
+            journal.next_action = next_actions[k]
+            reached = run_bars_nb(
+                plan, states[k], written, scratch, feed, logs, record, k, i, end, every_bar
+            )
+            next_actions[k] = journal.next_action
+            if reached < end:
+                return reached
+        i = end
+    return stop
+
+
+@kernel
+def run_nb(plans, states, journals, scratches, feed, logs, record, start, stop, stretch, every_bar):
+    """Run sleeves over the bars start to stop.
 
     Parameters
     ----------
@@ -716,23 +761,36 @@ def run_nb(plans, states, journals, scratches, feed, logs, record, start, stop, 
         `stop`, or the bar to go on from once the logs have more room: the rows
         of the bar before it still wait in the journal.
     """
-    journal = journals[0]
-    scratch = scratches[0]
-    n_sleeves = plans.shape[0]
-    next_actions = scratch.next_actions
-    i = start
-    while i < stop:
-        end = min(i + stretch, stop)
-        for k in range(n_sleeves):
-            journal.next_action = next_actions[k]
-            reached = run_bars_nb(
-                plans[k], states[k], journal, scratch, feed, logs, record, k, i, end, every_bar
-            )
-            next_actions[k] = journal.next_action
-            if reached < end:
-                return reached
-        i = end
-    return stop
+    return run_sleeves_nb(
+        kind_nb(ANY), plans, states, journals, scratches, feed, logs, record, start, stop, stretch,
+        every_bar,
+    )  # fmt: skip
+
+
+@kernel
+def run_without_target_nb(
+    plans, states, journals, scratches, feed, logs, record, start, stop, stretch, every_bar
+):
+    """Run sleeves whose plans are of the kind WITHOUT_TARGET and keep no rows; see `run_nb`."""
+    return run_sleeves_nb(
+        kind_nb(WITHOUT_TARGET), plans, states, journals, scratches, feed, logs, record, start,
+        stop, stretch, every_bar,
+    )  # fmt: skip
+
+
+@kernel
+def run_with_target_nb(
+    plans, states, journals, scratches, feed, logs, record, start, stop, stretch, every_bar
+):
+    """Run sleeves whose plans are of the kind WITH_TARGET and keep no rows; see `run_nb`."""
+    return run_sleeves_nb(
+        kind_nb(WITH_TARGET), plans, states, journals, scratches, feed, logs, record, start, stop,
+        stretch, every_bar,
+    )  # fmt: skip
+
+
+# The kernel of each kind of plan, for sleeves that keep no rows.
+RUN_KIND = {ANY: run_nb, WITHOUT_TARGET: run_without_target_nb, WITH_TARGET: run_with_target_nb}
 
 
 @inlined_kernel

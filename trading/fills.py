@@ -278,6 +278,8 @@ def settle_move_nb(plan, state, buy_price, sell_price, ts):
     header.trade_high = max(header.trade_high, price)
     header.trade_low = min(header.trade_low, price)
     for b in range(policy.n_brackets):
+        if policy.moves_stops == 0:
+            break
         bracket = state.brackets[b]
         if bracket.side != 0 and bracket.held_lots > 0:
             price = sell_price if bracket.side > 0 else buy_price
@@ -366,6 +368,8 @@ def classify_bar_nb(plan, state, buy_low, buy_high, sell_low, sell_high):
             reachable += 1
             last = i_order
     for b in range(policy.n_brackets):
+        if policy.moves_stops == 0:
+            break
         bracket = state.brackets[b]
         if bracket.side == 0 or bracket.held_lots == 0:
             continue

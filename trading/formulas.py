@@ -145,33 +145,32 @@ def evaluate_nb(formula, plan, header, scratch):
 def run_code_nb(formula, plan, header, scratch):
     """Run a formula's instructions; see `evaluate_nb`."""
     stack = scratch.stack
-    top = -1
+    below = 0
+    value = np.nan  # Top of the stack; the others are in memory.
     for pc in range(plan.starts[formula], plan.starts[formula + 1]):
         operation = plan.code[pc, 0]
         if operation < ADD:
-            top += 1
-            stack[top] = load_nb(operation, plan.code[pc, 1], plan, header, scratch)
+            stack[below] = value
+            below += 1
+            value = load_nb(operation, plan.code[pc, 1], plan, header, scratch)
         elif operation == NEGATE:
-            stack[top] = -stack[top]
+            value = -value
         elif operation == ABSOLUTE:
-            stack[top] = abs(stack[top])
+            value = abs(value)
         elif operation == NOT:
-            stack[top] = 2.0 - stack[top]
+            value = 2.0 - value
         else:
-            b = stack[top]
-            top -= 1
-            a = stack[top]
+            below -= 1
+            other = stack[below]
             if operation == AND:
-                stack[top] = min(a, b)
+                value = min(other, value)
             elif operation == OR:
-                stack[top] = max(a, b)
+                value = max(other, value)
             elif operation < LESS:
-                stack[top] = arithmetic_nb(operation, a, b)
+                value = arithmetic_nb(operation, other, value)
             else:
-                stack[top] = float(compare_nb(operation, a, b))
-    if top < 0:
-        return np.nan
-    return stack[0]
+                value = float(compare_nb(operation, other, value))
+    return value
 
 
 @inlined_kernel

@@ -160,14 +160,21 @@ def deepen_nb(peak, deepest, equity):
 
 
 @inlined_kernel
+def value_nb(policy, header, close):
+    """Value the sleeve at a close."""
+    equity = header.cash + header.lots * policy.lot * policy.multiplier * close
+    header.last_close = close
+    header.last_equity = equity
+    return equity
+
+
+@inlined_kernel
 def mark_nb(policy, header, close):
     """Mark the sleeve to a close: equity, peak and drawdown."""
-    equity = header.cash + header.lots * policy.lot * policy.multiplier * close
+    equity = value_nb(policy, header, close)
     peak, deepest = deepen_nb(header.peak_equity, header.max_drawdown, equity)
     header.peak_equity = peak
     header.max_drawdown = deepest
-    header.last_close = close
-    header.last_equity = equity
     return equity
 
 

@@ -64,7 +64,7 @@ def affordable_lots_nb(policy, price, budget):
         return 0
     variable = lot_value * (1.0 + policy.commission_bps * 1e-4)
     variable += policy.commission_per_unit * policy.lot
-    guess = np.floor((budget - policy.commission_fixed) / variable)
+    guess = np.floor((budget * (1.0 + 1e-12) - policy.commission_fixed) / variable)
     if guess >= MAX_LOTS:
         return MAX_LOTS
     # The guess ignores the minimum and the cap, and rounding may move it by a few

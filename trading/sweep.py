@@ -21,7 +21,7 @@ from foundation.progress import Progress, silent
 from trading import dtypes as d
 from trading.arrays import Feed, Record
 from trading.bars import Bars
-from trading.engine import finish_nb, run_nb
+from trading.engine import RUN_KIND, finish_nb
 from trading.expressions.strategy import Policy, ResolvedStrategy, bind, policy_is_fixed
 from trading.feeding import build_feed, needs_factors
 from trading.finer import finer_differ
@@ -33,6 +33,7 @@ from trading.planning import (
     policy_record,
 )
 from trading.sleeve import first_action, new_journal, new_logs, new_scratch, new_states
+from trading.specialising import kind_of
 
 # Columns of all parameter sets of one batch may take this much memory.
 COLUMN_BYTES = 192 << 20
@@ -288,12 +289,13 @@ class _Batch:
             np.zeros(self.session_equity.shape[1], np.int64),
         )  # fmt: skip
         n_bars = self.feed.matrix.shape[1]
+        run = RUN_KIND[kind_of(plans)]
         step = max(STRETCH_BARS, EVALUATIONS_AT_ONCE // n_sets)
         for start in range(self.first_bar, n_bars, step):
             if self.cancelled.is_set():
                 return
             stop = min(start + step, n_bars)
-            run_nb(
+            run(
                 plans, states, journal, scratch, self.feed, self.logs, record,
                 start, stop, STRETCH_BARS, self.every_bar,
             )  # fmt: skip

@@ -1,7 +1,7 @@
 """Warm-up of the compile cache: compiles every kernel, so that first use doesn't wait.
 
 Set-up runs it once for a set of sources; it costs seconds when all is cached.
-Columns and engine compile in two processes at once.
+Its parts compile in processes of their own, two at once.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from trading.bars import Bars
 from trading.instruments import Instrument
 
+SECONDS_BETWEEN = 20  # Of two lines on how far it has come.
 _DAY_NS = 86_400_000_000_000
 _STRATEGY = """
 name: warm-up
@@ -72,6 +74,32 @@ def warm_engine() -> None:
     run_sleeve(linked.plan, empty_feed(linker, tiny_bars()), 1000.0)
 
 
+def warm_sweep(name: str) -> None:
+    """Compile the engine for a special kind of plans, which only sweeps run."""
+    from trading import sleeve, specialising
+    from trading.engine import RUN_KIND
+    from trading.feeding import empty_feed
+
+    kind = getattr(specialising, name)
+    linked, linker = _linked()
+    for field, value in specialising.KNOWN[kind].items():
+        linked.plan["policy"][field] = value
+    bars = tiny_bars()
+    RUN_KIND[kind](
+        linked.plan,
+        sleeve.new_states(linked.plan, 1000.0),
+        sleeve.new_journal(keeps=False),
+        sleeve.new_scratch(0),
+        empty_feed(linker, bars),
+        sleeve.new_logs(1),
+        sleeve.new_record(0, bars.n_bars),
+        0,
+        bars.n_bars,
+        bars.n_bars,
+        False,
+    )
+
+
 def warm_step() -> None:
     """Compile the step that live trading takes."""
     from trading.stepping import SteppedSleeve
@@ -104,6 +132,16 @@ def _linked():
     return linked, linker
 
 
+# In the order in which they start; the step goes on with what the engine compiled.
+PARTS = {
+    "engine": warm_engine,
+    "columns": warm_columns,
+    "sweep-with-target": lambda: warm_sweep("WITH_TARGET"),
+    "sweep-without-target": lambda: warm_sweep("WITHOUT_TARGET"),
+    "step": warm_step,
+}
+
+
 def main() -> int:
     """Compile everything, saying what is going on; return an exit status."""
     from foundation.home import data_home
@@ -111,24 +149,29 @@ def main() -> int:
 
     use_kernel_cache(data_home())
     if len(sys.argv) > 1:
-        {"columns": warm_columns, "engine": warm_engine, "step": warm_step}[sys.argv[1]]()
+        PARTS[sys.argv[1]]()
         return 0
     started = time.monotonic()
     print("Compiling the trading kernels (one to three minutes the first time) ...", flush=True)
-    parts = [
-        subprocess.Popen([sys.executable, "-m", "trading.warm", part])
-        for part in ("columns", "engine")
-    ]
-    while any(part.poll() is None for part in parts):
-        time.sleep(0.2)
-        if int(time.monotonic() - started) % 20 == 19:
-            print(f"  still compiling, {time.monotonic() - started:.0f} s", flush=True)
-            time.sleep(1)
-    if any(part.returncode for part in parts):
-        return 1
-    status = subprocess.run([sys.executable, "-m", "trading.warm", "step"]).returncode
+    with ThreadPoolExecutor(2) as pool:
+        waiting = {pool.submit(_compile, part) for part in PARTS}
+        while waiting:
+            done, waiting = wait(waiting, SECONDS_BETWEEN, FIRST_COMPLETED)
+            if any(not part.result() for part in done):
+                pool.shutdown(cancel_futures=True)
+                return 1
+            if waiting:
+                seconds = time.monotonic() - started
+                print(
+                    f"  {len(PARTS) - len(waiting)} of {len(PARTS)} parts, {seconds:.0f} s",
+                    flush=True,
+                )
     print(f"Kernels are ready after {time.monotonic() - started:.0f} s.", flush=True)
-    return status
+    return 0
+
+
+def _compile(part: str) -> bool:
+    return subprocess.run([sys.executable, "-m", "trading.warm", part]).returncode == 0
 
 
 if __name__ == "__main__":

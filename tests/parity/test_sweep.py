@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from trading import sweep
 from trading.bars import Bars
 from trading.document import document_from, load_document
 from trading.expressions.strategy import bind, resolve_strategy
+from trading.specialising import WITH_TARGET, WITHOUT_TARGET, kind_of
 from trading.sweep import run_sweep
 
 
@@ -94,6 +96,36 @@ def test_rows_of_any_sweep_equal_backtests(document, bars, places, seed):
     document["parameters"] = {k: v for k, v in PARAMETERS.items() if f"${k}" in used}
     decoded = document_from(document)
     assert_rows_equal_backtests(decoded, bars, some_sets(decoded, 3, seed))
+
+
+SINGLE_EXITS = st.fixed_dictionaries(
+    {"stop_loss": st.sampled_from([3, "3%", "$stop * atr(3)"])},
+    optional={
+        "profit_target": st.sampled_from([3, "4%", [{"at": "2 * atr(3)", "close": 0.5}]]),
+        "trailing_stop": st.sampled_from([2.5, "5%"]),
+        "break_even": st.just({"at": 2, "offset": 0.25}),
+        "time_stop": st.just(6),
+    },
+)
+
+
+@given(document=documents(), leave=SINGLE_EXITS, bars=made_bars(), seed=st.integers(0, 999))
+@settings(max_examples=25, deadline=None)
+def test_rows_of_a_sweep_on_a_special_kernel_equal_backtests(document, leave, bars, seed):
+    """Backtests run on the general kernel."""
+    keep = {key: document["execution"][key] for key in ("size", "cooldown_bars", "touch")}
+    document["execution"] = keep | {"exit": leave}
+    used = repr(document)
+    document["parameters"] = {k: v for k, v in PARAMETERS.items() if f"${k}" in used}
+    decoded = document_from(document)
+    kinds = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep, "kind_of", lambda plans: kinds.append(kind_of(plans)) or kinds[-1])
+        headers = assert_rows_equal_backtests(
+            decoded, replace(bars, bid=None, ask=None), some_sets(decoded, 3, seed)
+        )
+    assert set(kinds) == {WITH_TARGET if "profit_target" in leave else WITHOUT_TARGET}
+    assert headers["n_fills"].max() > 0
 
 
 def test_batches_of_a_sweep_do_not_change_its_rows(monkeypatch: pytest.MonkeyPatch):
