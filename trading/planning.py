@@ -506,19 +506,20 @@ class ConditionRows:
         self._linker = linker
         self._strategy = strategy
         self._entering = {name: _parameters_of(strategy, name) for name in CONDITIONS}
-        self._known: dict[tuple[str, tuple[float, ...]], int] = {}
+        # Of each condition by the values that enter it.
+        self._known: dict[str, dict[tuple[float, ...], int]] = {name: {} for name in CONDITIONS}
 
     def rows(self, values: Mapping[str, float]) -> list[int]:
         """Return the flag rows of the four conditions, as `link_conditions` does."""
-        return [self._row(name, values) for name in CONDITIONS]
-
-    def _row(self, name: str, values: Mapping[str, float]) -> int:
-        key = (name, tuple(values[parameter] for parameter in self._entering[name]))
-        row = self._known.get(key)
-        if row is None:
-            row = _link_condition(self._linker, self._strategy, name, values)
-            self._known[key] = row
-        return row
+        rows = []
+        for name, entering in self._entering.items():
+            key = tuple([values[parameter] for parameter in entering]) if entering else ()
+            row = self._known[name].get(key)
+            if row is None:
+                row = _link_condition(self._linker, self._strategy, name, values)
+                self._known[name][key] = row
+            rows.append(row)
+        return rows
 
 
 def _parameters_of(strategy: ResolvedStrategy, name: str) -> tuple[str, ...]:
