@@ -228,8 +228,9 @@ install_all() {
     install_uv
     install_quickfix
     say "installing $(grep -c '^[a-z].*==' requirements.lock) packages from requirements.lock"
+    # Bytecode now, or every command compiles what it imports where Python may not write it.
     run_with_heartbeat "installing packages" \
-        $VENV/bin/uv pip install --python $VENV --no-build-isolation --require-hashes \
+        $VENV/bin/uv pip install --python $VENV --no-build-isolation --compile-bytecode --require-hashes \
         --requirement requirements.lock || fail "the packages could not be installed (see above)"
     $VENV/bin/uv pip install --quiet --python $VENV --no-build-isolation --no-deps --editable . \
         || fail "the project itself could not be installed (see above)"
@@ -251,6 +252,8 @@ warm_kernels() {
     fi
     touch $KERNELS_STAMP.new
     say "compiling the kernels into $home/kernels (up to a minute or two, after each change to the core)"
+    $VENV/bin/python -m compileall -q foundation trading market_data strategies research launcher \
+        || say "some sources could not be compiled (see above)"
     $VENV/bin/python -m foundation.kernel_cache || fail "the kernels could not be compiled (see above)"
     echo "$home" > $KERNELS_STAMP
     touch -r $KERNELS_STAMP.new $KERNELS_STAMP

@@ -132,13 +132,13 @@ def _linked():
     return linked, linker
 
 
-# In the order in which they start; the step goes on with what the engine compiled.
+# The longest first.
 PARTS = {
     "engine": warm_engine,
+    "step": warm_step,
     "columns": warm_columns,
     "sweep-with-target": lambda: warm_sweep("WITH_TARGET"),
     "sweep-without-target": lambda: warm_sweep("WITHOUT_TARGET"),
-    "step": warm_step,
 }
 
 

@@ -183,7 +183,8 @@ def test_summary_is_written_without_what_it_does_not_need(
     assert {"numba", "numpy", "msgspec", "yaml", "pyarrow"} <= loaded
     assert not loaded & {
         "pandas", "polars", "dagster", "plotly", "duckdb", "sqlalchemy", "pydantic", "typer",
-        "rich", "scipy", "streamlit", "matplotlib", "exchange_calendars", "talib", "pandas_ta",
+        "rich", "scipy", "cffi", "streamlit", "matplotlib", "exchange_calendars", "talib",
+        "pandas_ta",
     }  # fmt: skip
 
 

@@ -36,19 +36,19 @@ from trading.indicators.windows import (
 NOISE = 1e-14
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def load_rsi_nb(state):
     """Load how many values were seen (up to length + 1), last, gain, loss."""
     return int(state[0]), state[1], state[2], state[3]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def store_rsi_nb(state, registers):
     """Store the registers of `rsi_step_nb`."""
     state[0], state[1], state[2], state[3] = registers
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def rsi_step_nb(registers, length, x):
     """Return Wilder's relative strength index, 0 to 100."""
     if x != x:
@@ -75,7 +75,7 @@ def rsi_step_nb(registers, length, x):
     return (count, x, gain, loss), value
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def place_nb(highest, lowest, x):
     """Return the place of x between lowest and highest, 0 to 100."""
     spread = highest - lowest
@@ -84,7 +84,7 @@ def place_nb(highest, lowest, x):
     return 100.0 * ((x - lowest) / spread)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(nogil=True, forceinline=True)
 def fast_stoch_step_nb(state, registers, length, high, low, close):
     """Return the close's place in the range of the last bars, unsmoothed."""
     if high != high or low != low or close != close:
@@ -93,7 +93,7 @@ def fast_stoch_step_nb(state, registers, length, high, low, close):
     return registers, (place_nb(highest, lowest, close) if highest == highest else nan)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(nogil=True, forceinline=True)
 def smooth_step_nb(state, registers, length, x):
     """Return the simple average of the last values."""
     if x != x:
@@ -128,7 +128,7 @@ def run_stoch_nb(state, length, k_smoothing, d_smoothing, high, low, close, k, d
     store_sum_nb(d_state, window)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def macd_step_nb(registers, fast, slow, smoothing, x):
     """Return MACD, its signal and their difference.
 
@@ -152,7 +152,7 @@ def macd_step_nb(registers, fast, slow, smoothing, x):
     return (seen, fast_average, slow_average, signal_average), macd, signal, macd - signal
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def ppo_step_nb(registers, fast, slow, smoothing, x):
     """Return the difference of two averages in percent, its signal, and theirs."""
     if x != x:
@@ -170,7 +170,7 @@ def ppo_step_nb(registers, fast, slow, smoothing, x):
     return (fast_average, slow_average, signal_average), ppo, signal, ppo - signal
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(nogil=True, forceinline=True)
 def roc_step_nb(state, registers, length, x):
     """Return the change over `length` values in percent, 0 from a price of 0."""
     if x != x:
@@ -179,7 +179,7 @@ def roc_step_nb(state, registers, length, x):
     return registers, ((x / old - 1.0) * 100.0 if old != 0.0 else 0.0)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(nogil=True, forceinline=True)
 def mom_step_nb(state, registers, length, x):
     """Return the change over `length` values."""
     if x != x:
@@ -188,7 +188,7 @@ def mom_step_nb(state, registers, length, x):
     return registers, x - old
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(nogil=True, forceinline=True)
 def cci_step_nb(state, registers, length, high, low, close):
     """Return the commodity channel index; the mean deviation goes over the ring."""
     if high != high or low != low or close != close:
@@ -220,7 +220,7 @@ def cci_step_nb(state, registers, length, high, low, close):
     return registers, distance / (0.015 * deviation)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(nogil=True, forceinline=True)
 def willr_step_nb(state, registers, length, high, low, close):
     """Return Williams' %R, -100 to 0, 0 where the range is 0."""
     if high != high or low != low or close != close:
@@ -234,7 +234,7 @@ def willr_step_nb(state, registers, length, high, low, close):
     return registers, -100.0 * ((highest - close) / spread)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def run_stochrsi_nb(state, params, x, k, d, start, stop):
     """Loop over RSI and the stochastic of it; k holds RSI on the way.
 
@@ -250,7 +250,7 @@ def run_stochrsi_nb(state, params, x, k, d, start, stop):
     )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def run_macd_nb(state, params, x, macd, signal, histogram, start, stop):
     """Loop over `macd_step_nb`."""
     fast = int(params[0])
@@ -273,7 +273,7 @@ def run_macd_nb(state, params, x, macd, signal, histogram, start, stop):
     store_average_nb(state[5:], signal_average)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def run_ppo_nb(state, params, x, ppo, signal, histogram, start, stop):
     """Loop over `ppo_step_nb`."""
     fast = int(params[0])

@@ -21,7 +21,7 @@ from trading.indicators.windows import (
 )
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(nogil=True, forceinline=True)
 def highest_step_nb(state, registers, length, x):
     """Return the largest of the last `length` values."""
     if x != x:
@@ -29,7 +29,7 @@ def highest_step_nb(state, registers, length, x):
     return window_highest_nb(state, registers, length, x)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(nogil=True, forceinline=True)
 def lowest_step_nb(state, registers, length, x):
     """Return the smallest of the last `length` values."""
     if x != x:
@@ -37,7 +37,7 @@ def lowest_step_nb(state, registers, length, x):
     return window_lowest_nb(state, registers, length, x)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(nogil=True, forceinline=True)
 def sum_step_nb(state, registers, length, x):
     """Return the sum of the last `length` values."""
     if x != x:

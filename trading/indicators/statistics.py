@@ -14,7 +14,7 @@ from trading.indicators.windows import (
 )
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(nogil=True, forceinline=True)
 def stdev_step_nb(state, registers, length, x):
     """Return the population standard deviation (ddof 0)."""
     if x != x:
@@ -23,7 +23,7 @@ def stdev_step_nb(state, registers, length, x):
     return registers, sqrt(variance)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(nogil=True, forceinline=True)
 def zscore_step_nb(state, registers, length, x):
     """Return x's distance from the mean in sample standard deviations (ddof 1).
 
@@ -36,7 +36,7 @@ def zscore_step_nb(state, registers, length, x):
     return registers, ((x - mean) / deviation if deviation != 0.0 else nan)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(nogil=True, forceinline=True)
 def slope_step_nb(state, registers, length, x):
     """Return the slope of the least squares line through the last values, per bar.
 

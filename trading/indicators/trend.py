@@ -19,7 +19,7 @@ from trading.indicators.windows import (
 )
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def load8_nb(state):
     """Load eight registers."""
     return (
@@ -27,7 +27,7 @@ def load8_nb(state):
     )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def store8_nb(state, registers):
     """Store eight registers."""
     (
@@ -35,7 +35,7 @@ def store8_nb(state, registers):
     ) = registers  # fmt: skip
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def adx_step_nb(registers, length, high, low, close):
     """Return the average directional index and the two directional indicators.
 
@@ -83,7 +83,7 @@ def adx_step_nb(registers, length, high, low, close):
     return registers, adx, plus_di, minus_di
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(nogil=True, forceinline=True)
 def aroon_step_nb(state, registers, length, high, low):
     """Return how recent the highest high and the lowest low are, and the difference.
 
@@ -138,7 +138,7 @@ def aroon_step_nb(state, registers, length, high, low):
     return registers, up, down, factor * (since_bottom - since_top)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def supertrend_step_nb(registers, length, multiplier, high, low, close):
     """Return the trailing band and the direction, 1 long or -1 short.
 
@@ -171,7 +171,7 @@ def supertrend_step_nb(registers, length, multiplier, high, low, close):
     return (atr, close, upper, lower, direction), value, direction
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def psar_step_nb(registers, acceleration, maximum, high, low):
     """Return Wilder's stop and reverse, and the direction, 1 long or -1 short.
 
@@ -223,7 +223,7 @@ def psar_step_nb(registers, acceleration, maximum, high, low):
     return (direction, stop, extreme, factor, high, low, 1.0, 0.0), value, direction
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(nogil=True, forceinline=True)
 def ichimoku_step_nb(states, registers, conversion, base, span, high, low):
     """Return conversion, base, and the two spans as drawn at this bar.
 
@@ -248,7 +248,7 @@ def ichimoku_step_nb(states, registers, conversion, base, span, high, low):
     return registers, conversion_line, base_line, span_a, span_b
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def run_ichimoku_nb(state, params, matrix, inputs, output, start, stop):
     """Loop over `ichimoku_step_nb`."""
     conversion = int(params[0])
@@ -284,7 +284,7 @@ def run_ichimoku_nb(state, params, matrix, inputs, output, start, stop):
     store_delay_nb(b_state, delay_b)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def run_aroon_nb(state, length, high, low, up, down, oscillator, start, stop):
     """Loop over `aroon_step_nb`."""
     registers = (

@@ -10,7 +10,7 @@ from trading.indicators.ops import OP_AD, OP_CMF, OP_MFI, OP_OBV, OP_VWAP
 from trading.indicators.windows import load_sum_nb, store_sum_nb, window_sum_nb
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def vwap_step_nb(registers, high, low, close, volume, session):
     """Return the session's average typical price, weighted by volume.
 
@@ -28,7 +28,7 @@ def vwap_step_nb(registers, high, low, close, volume, session):
     return (session, traded, volumes), (traded / volumes if volumes > 0.0 else nan)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(nogil=True, forceinline=True)
 def mfi_step_nb(state, negative_state, registers, length, high, low, close, volume):
     """Return the money flow index, 0 to 100, 0 without any flow.
 
@@ -60,7 +60,7 @@ def mfi_step_nb(state, negative_state, registers, length, high, low, close, volu
     return (1.0, typical, idle, positive, negative), value
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def obv_step_nb(registers, close, volume):
     """Return the volume of rising less that of falling bars, from the first bar's.
 
@@ -76,7 +76,7 @@ def obv_step_nb(registers, close, volume):
     return (1.0, close, total), total
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def flow_nb(high, low, close, volume):
     """Return the volume times the close's place in the bar, -1 to 1."""
     spread = high - low
@@ -85,7 +85,7 @@ def flow_nb(high, low, close, volume):
     return 0.0
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def ad_step_nb(registers, high, low, close, volume):
     """Return the accumulation and distribution line from the first bar."""
     if high != high or low != low or close != close or volume != volume:
@@ -94,7 +94,7 @@ def ad_step_nb(registers, high, low, close, volume):
     return total, total
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(nogil=True, forceinline=True)
 def cmf_step_nb(state, volume_state, registers, length, high, low, close, volume):
     """Return the window's flow by its volume, -1 to 1, 0 without volume.
 
