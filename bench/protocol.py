@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import resource
 import sys
@@ -57,7 +58,7 @@ def serve(make_job: Callable[[dict[str, Any]], Job]) -> None:
     job = make_job(json.loads(sys.argv[1]))
     _answer(answers, getattr(job, "about", {}))
     result = None
-    seconds = 0.0
+    seconds = math.inf  # Not known before the first run; the job has just warmed up.
     for line in sys.stdin:
         command, _, argument = line.strip().partition(" ")
         if command == "run":

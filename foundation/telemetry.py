@@ -11,13 +11,10 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, TextIO
 
-from foundation.errors import QuarterdeckError
 from foundation.log_file import is_secret
 
 if TYPE_CHECKING:
@@ -129,26 +126,6 @@ class Metrics:
             ["service"],
             registry=registry,
         )
-
-    @contextmanager
-    def counted_backtest(self) -> Iterator[None]:
-        """Count the block as one backtest, with its time and how it ended."""
-        started = perf_counter()
-        try:
-            yield
-        except BaseException as error:
-            kind = type(error).__name__ if isinstance(error, QuarterdeckError) else "defect"
-            self.errors.labels(kind=kind).inc()
-            self.backtests.labels(status="failed").inc()
-            raise
-        self.backtests.labels(status="succeeded").inc()
-        self.backtest_seconds.observe(perf_counter() - started)
-
-    def exposition(self) -> bytes:
-        """Return the counts in Prometheus' text form."""
-        from prometheus_client import generate_latest
-
-        return generate_latest(self.registry)
 
 
 @dataclass(frozen=True, slots=True)
