@@ -112,9 +112,12 @@ def test_a_rounded_price_is_the_nearest_tick_on_the_worse_side(price, tick, side
 
 def test_lots_are_floored_but_a_float_just_below_a_whole_number_counts_as_it():
     assert floor_lots_nb(0.3 / 0.1) == 3  # 2.9999999999999996
+    assert floor_lots_nb(3.0 * (1.0 - 5e-13)) == 3
+    assert floor_lots_nb(3.0 * (1.0 - 5e-12)) == 2
     assert floor_lots_nb(2.999) == 2
     assert floor_lots_nb(-1.0) == 0
     assert floor_lots_nb(np.nan) == 0
+    assert floor_lots_nb(1.5 * MAX_LOTS) == MAX_LOTS
     assert floor_lots_nb(np.inf) == MAX_LOTS
 
 
@@ -145,17 +148,24 @@ def test_the_cash_buffer_is_taken_from_the_fraction():
 def test_a_budget_that_pays_for_a_whole_number_of_small_lots_buys_them():
     # 300 lots of 0.1 at 3 cost exactly 90, though 300 x (0.1 x 3) is a little more in floats.
     assert size_lots_nb(_fraction(1.0, lot=0.1), 90.0, 3.0, np.nan, np.nan) == 300
+    # 3 x 0.1 x 10 comes out a little above 3.
+    assert size_lots_nb(_fraction(1.0, lot=0.1), 3.0, 10.0, np.nan, np.nan) == 3
 
 
 def test_sizes_by_quantity_notional_risk_and_volatility():
     of = {"multiplier": 1.0, "lot": 1.0}
     assert size_lots_nb(policy(size_method=d.BY_QUANTITY, size=100.7, **of), 1, 1, 1, 1) == 100
+    half = policy(size_method=d.BY_QUANTITY, size=100.7, lot=0.5)
+    assert size_lots_nb(half, 1, 1, 1, 1) == 201
     # 10,000 / (33 x 2)
     by_notional = policy(size_method=d.BY_NOTIONAL, size=10_000, multiplier=2.0)
     assert size_lots_nb(by_notional, 1.0, 33.0, np.nan, np.nan) == 151
     # 1 % of 100,000 is lost over 2.5 a share, in lots of 10: 400 shares.
     by_risk = policy(size_method=d.BY_RISK_FRACTION, size=0.01, lot=10.0)
     assert size_lots_nb(by_risk, 100_000.0, 50.0, 2.5, np.nan) == 40
+    # A contract of 50 units loses 125.
+    by_risk = policy(size_method=d.BY_RISK_FRACTION, size=0.01, multiplier=50.0)
+    assert size_lots_nb(by_risk, 100_000.0, 50.0, 2.5, np.nan) == 8
     # 100,000 x 0.15 / 0.3 = 50,000 of a share at 40
     by_volatility = policy(size_method=d.BY_VOLATILITY, size=0.15)
     assert size_lots_nb(by_volatility, 100_000.0, 40.0, np.nan, 0.3) == 1250
