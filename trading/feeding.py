@@ -14,9 +14,9 @@ from trading import columns as c
 from trading.arrays import Feed
 from trading.bars import ACTION, Bars
 from trading.compiling import kernel
-from trading.engine import BLOCK_BARS, block_ranges_nb
 from trading.finer import check_finer
 from trading.linker import Frame, Linker
+from trading.waking import BLOCK_BARS, block_ranges_nb
 
 # Below this much work threads cost more than they bring.
 PARALLEL_CELLS = 2_000_000

@@ -189,6 +189,17 @@ def accrue_borrow_nb(policy, header, journal, days, ts):
     book_cash_nb(header, journal, BORROW_EVENT, amount, header.lots, policy.borrow_rate, ts)
 
 
+@inlined_kernel
+def close_session_nb(header, record, row):
+    """Write down equity and cash of the session that ended, in the sleeve's row."""
+    k = header.n_sessions
+    if header.session != NO_SESSION and k < record.session_equity.shape[1]:
+        record.session_equity[row, k] = header.last_equity
+        if k < record.session_cash.shape[1]:
+            record.session_cash[row, k] = header.cash
+        record.session_date[k] = header.session
+
+
 @inner_kernel
 def roll_session_nb(policy, header, journal, session, ts):
     """Close the session that ended, if any, and begin the next one.
