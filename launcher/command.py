@@ -55,7 +55,7 @@ def _run_and_leave(arguments: list[str]) -> None:
 def _run(arguments: list[str]) -> None:
     if arguments[:1] == ["backtest"]:
         # Imports make objects that stay: to search them for garbage takes a tenth of the time.
-        gc.set_threshold(100_000)
+        gc.set_threshold(1_000_000)
         from launcher.backtesting import perform
         from launcher.quick import read_backtest
 
