@@ -249,6 +249,9 @@ def _serve(
         supervisor.tell(f"Starting {', '.join(service.name for service in running)} ...")
         for service in running:
             supervisor.start(service)
+            if service.name == "dagster-webserver":
+                # It makes Dagster's tables; two at once would be in each other's way.
+                supervisor.wait_ready()
         metrics = _serve_metrics(settings.home, metrics_port, running, supervisor)
         supervisor.wait_ready()
         screens.append(Screen("Metrics", metrics.url, "what ran and what failed, for Prometheus"))
