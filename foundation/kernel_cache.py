@@ -22,7 +22,7 @@ from foundation.home import CHECKOUT, data_home
 _FROM = re.compile(rb"from (trading[\w.]*) import (.+)")
 _IMPORT = re.compile(rb"import (trading[\w.]*)()")
 # What a file shows that defines a kernel: numba's decorator, or ours in `trading.compiling`.
-_MARKS = (b"njit", b"@kernel", b"@inner_kernel", b"kernel(")
+_MARKS = (b"njit", b"kernel\ndef ", b"kernel(")
 _N_CACHES_KEPT = 3
 
 

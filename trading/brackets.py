@@ -48,6 +48,12 @@ def bracket_of_nb(policy, i_order):
     return i_order // policy.slots_per_bracket
 
 
+@inlined_kernel
+def n_moving_nb(policy):
+    """Return how many brackets may have a stop that moves: all or none."""
+    return policy.n_brackets if policy.moves_stops == 1 else 0
+
+
 @inner_kernel
 def stop_level_nb(policy, bracket):
     """Compute the tightest of stop loss, break-even stop and trailing stop.

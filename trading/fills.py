@@ -15,6 +15,7 @@ from trading.brackets import (
     distance_from_nb,
     free_bracket_if_done_nb,
     move_stop_nb,
+    n_moving_nb,
     place_stop_nb,
     place_targets_nb,
     reduce_exits_nb,
@@ -277,9 +278,7 @@ def settle_move_nb(plan, state, buy_price, sell_price, ts):
     price = sell_price if header.lots > 0 else buy_price
     header.trade_high = max(header.trade_high, price)
     header.trade_low = min(header.trade_low, price)
-    for b in range(policy.n_brackets):
-        if policy.moves_stops == 0:
-            break
+    for b in range(n_moving_nb(policy)):
         bracket = state.brackets[b]
         if bracket.side != 0 and bracket.held_lots > 0:
             price = sell_price if bracket.side > 0 else buy_price
@@ -367,9 +366,7 @@ def classify_bar_nb(plan, state, buy_low, buy_high, sell_low, sell_high):
                 return AMBIGUOUS, -1
             reachable += 1
             last = i_order
-    for b in range(policy.n_brackets):
-        if policy.moves_stops == 0:
-            break
+    for b in range(n_moving_nb(policy)):
         bracket = state.brackets[b]
         if bracket.side == 0 or bracket.held_lots == 0:
             continue

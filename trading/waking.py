@@ -16,7 +16,7 @@ from trading.addresses import (
     n_trailing_zeros_nb,
     reached_mask_nb,
 )
-from trading.brackets import distance_from_nb
+from trading.brackets import distance_from_nb, n_moving_nb
 from trading.compiling import inlined_kernel, inner_kernel, kernel
 from trading.decisions import direction_nb, entry_blocked_nb
 from trading.dtypes import (
@@ -108,9 +108,7 @@ def set_wake_nb(plan, state, next_action_bar):
             high = min(high, price)
         if order.role == ENTRY and policy.cancel_after_bars > 0:
             bar = min(bar, order.created_bar + policy.cancel_after_bars)
-    for b in range(policy.n_brackets):
-        if policy.moves_stops == 0:
-            break
+    for b in range(n_moving_nb(policy)):
         bracket = state.brackets[b]
         if bracket.side == 0 or bracket.held_lots == 0:
             continue

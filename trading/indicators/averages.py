@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from math import nan
 
-from numba import njit
-
+from trading.compiling import inlined_kernel, inner_kernel, spliced_kernel
 from trading.indicators.ops import (
     OP_DEMA,
     OP_EMA,
@@ -30,7 +29,7 @@ from trading.indicators.windows import (
 )
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def sma_step_nb(state, registers, length, x):
     """Return the simple moving average."""
     if x != x:
@@ -39,7 +38,7 @@ def sma_step_nb(state, registers, length, x):
     return registers, total / length
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def ema_step_nb(registers, length, x):
     """Return the exponential average, seeded by the simple one."""
     if x != x:
@@ -47,7 +46,7 @@ def ema_step_nb(registers, length, x):
     return ema_nb(registers, length, x)
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def rma_step_nb(registers, length, x):
     """Return Wilder's average, seeded by the simple one."""
     if x != x:
@@ -55,7 +54,7 @@ def rma_step_nb(registers, length, x):
     return wilder_nb(registers, length, x)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def wma_step_nb(state, registers, length, x):
     """Return the linearly weighted average."""
     if x != x:
@@ -63,7 +62,7 @@ def wma_step_nb(state, registers, length, x):
     return window_wma_nb(state, registers, length, x)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def hma_step_nb(long_window, short_window, smooth_window, registers, length, half, root, x):
     """Return Hull's average, wma(2 * wma(x, half) - wma(x, length), root)."""
     if x != x:
@@ -77,7 +76,7 @@ def hma_step_nb(long_window, short_window, smooth_window, registers, length, hal
     return (long, short, smooth), value
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def ema3_nb(registers, length, x):
     """Return the average, the average of it, and the average of that."""
     first, second, third = registers
@@ -91,7 +90,7 @@ def ema3_nb(registers, length, x):
     return (first, second, third), once, twice, thrice
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def dema_step_nb(registers, length, x):
     """Return the double exponential average, 2 e1 - e2."""
     if x != x:
@@ -100,7 +99,7 @@ def dema_step_nb(registers, length, x):
     return registers, 2.0 * once - twice
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def tema_step_nb(registers, length, x):
     """Return the triple exponential average, 3 e1 - 3 e2 + e3."""
     if x != x:
@@ -109,7 +108,7 @@ def tema_step_nb(registers, length, x):
     return registers, 3.0 * once - 3.0 * twice + thrice
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def trix_step_nb(registers, length, x):
     """Return the change of the triple average since the bar before, in percent.
 
@@ -127,13 +126,13 @@ def trix_step_nb(registers, length, x):
     return (averages, 1.0, average), value
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def load_ema3_nb(state):
     """Load the three averages of `ema3_nb`."""
     return load_average_nb(state), load_average_nb(state[2:]), load_average_nb(state[4:])
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def store_ema3_nb(state, registers):
     """Store the three averages of `ema3_nb`."""
     first, second, third = registers
@@ -142,7 +141,7 @@ def store_ema3_nb(state, registers):
     store_average_nb(state[4:], third)
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def run_hma_nb(state, length, x, out, start, stop):
     """Loop over `hma_step_nb`."""
     half = length // 2
@@ -160,7 +159,7 @@ def run_hma_nb(state, length, x, out, start, stop):
     store_wma_nb(smooth_window, smooth)
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 def run_averages_nb(op, state, params, matrix, inputs, output, start, stop):
     """Run one moving average over the bars start to stop; see `dispatch`."""
     x = matrix[inputs[0]]

@@ -15,8 +15,8 @@ from __future__ import annotations
 from math import nan
 
 import numpy as np
-from numba import njit
 
+from trading.compiling import inlined_kernel, inner_kernel, spliced_kernel
 from trading.indicators.ops import (
     OP_CDL_3BLACKCROWS,
     OP_CDL_3WHITESOLDIERS,
@@ -73,7 +73,7 @@ for _op, _rows in _SUMS_OF.items():
         ROWS[_op - _FIRST, _i] = _row
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def extent_nb(state, measured, bar):
     """Return the length of a candle's body, or its high less its low."""
     slot = bar & (RING - 1)
@@ -82,7 +82,7 @@ def extent_nb(state, measured, bar):
     return state[HIGHS + slot] - state[LOWS + slot]
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def move_sums_nb(state, pattern, bar):
     """Move a pattern's sums on, after it was looked for.
 
@@ -100,7 +100,7 @@ def move_sums_nb(state, pattern, bar):
             state[SUMS + i] += extent_nb(state, measured, bar)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def hammer_nb(state, o0, h0, l0, c0, h1, l1, hanging):
     """Look for a small body over a long lower shadow.
 
@@ -123,7 +123,7 @@ def hammer_nb(state, o0, h0, l0, c0, h1, l1, hanging):
     return 0.0
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def shooting_star_nb(state, o0, h0, l0, c0, o1, c1):
     """Look for a small body that gaps up, under a long upper shadow: -100."""
     body = abs(c0 - o0)
@@ -138,7 +138,7 @@ def shooting_star_nb(state, o0, h0, l0, c0, o1, c1):
     return 0.0
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def engulfing_nb(o0, c0, o1, c1):
     """Look for a body that holds the last, of the other colour.
 
@@ -157,7 +157,7 @@ def engulfing_nb(o0, c0, o1, c1):
     return value if rising else -value
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def harami_nb(state, o0, c0, o1, c1):
     """Look for a short body within the long one before it.
 
@@ -176,7 +176,7 @@ def harami_nb(state, o0, c0, o1, c1):
     return -value if c1 >= o1 else value
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def star_nb(state, o0, c0, o1, c1, o2, c2, penetration, evening):
     """Look for a short body that gaps away from a long one, and a candle back.
 
@@ -199,7 +199,7 @@ def star_nb(state, o0, c0, o1, c1, o2, c2, penetration, evening):
     return 0.0
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def white_soldiers_nb(state, o0, h0, c0, o1, h1, c1, o2, h2, c2):
     """Look for three advancing white candles without upper shadows: 100."""
     if c2 < o2 or c1 < o1 or c0 < o0:
@@ -221,7 +221,7 @@ def white_soldiers_nb(state, o0, h0, c0, o1, h1, c1, o2, h2, c2):
     return 0.0
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def black_crows_nb(state, o0, l0, c0, o1, l1, c1, o2, l2, c2, o3, h3, c3):
     """Look for three declining black candles without lower shadows: -100."""
     if (
@@ -240,7 +240,7 @@ def black_crows_nb(state, o0, l0, c0, o1, l1, c1, o2, l2, c2, o3, h3, c3):
     return 0.0
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def piercing_nb(state, o0, c0, o1, l1, c1):
     """Look for a long white candle from below into a long black one: 100."""
     if (
@@ -255,7 +255,7 @@ def piercing_nb(state, o0, c0, o1, l1, c1):
     return 0.0
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def dark_cloud_nb(state, o0, c0, o1, h1, c1, penetration):
     """Look for a black candle from above into a long white one: -100."""
     if (
@@ -269,7 +269,7 @@ def dark_cloud_nb(state, o0, c0, o1, h1, c1, penetration):
     return 0.0
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def candle_step_nb(op, state, penetration, o0, h0, l0, c0):
     """Return the pattern's value at this candle: 0, or 100 or 80 with its sign.
 
@@ -324,7 +324,7 @@ def candle_step_nb(op, state, penetration, o0, h0, l0, c0):
     return value if bar >= WARMUPS[pattern] else nan
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 def run_candles_nb(op, state, params, matrix, inputs, output, start, stop):
     """Run one pattern over the bars start to stop; see `dispatch`."""
     open_ = matrix[inputs[0]]

@@ -10,8 +10,7 @@ and stores them.
 
 from __future__ import annotations
 
-from numba import njit
-
+from trading.compiling import kernel
 from trading.indicators.averages import run_averages_nb
 from trading.indicators.candles import run_candles_nb
 from trading.indicators.oscillators import run_oscillators_nb
@@ -22,7 +21,7 @@ from trading.indicators.volatility import run_volatility_nb
 from trading.indicators.volume import run_volume_nb
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def run_indicator_nb(op, state, params, matrix, inputs, output, start, stop):
     """Run one kernel over the bars start to stop.
 

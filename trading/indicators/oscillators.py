@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from math import nan
 
-from numba import njit
-
+from trading.compiling import inlined_kernel, inner_kernel, spliced_kernel
 from trading.indicators.ops import (
     OP_CCI,
     OP_MACD,
@@ -36,19 +35,19 @@ from trading.indicators.windows import (
 NOISE = 1e-14
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def load_rsi_nb(state):
     """Load how many values were seen (up to length + 1), last, gain, loss."""
     return int(state[0]), state[1], state[2], state[3]
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def store_rsi_nb(state, registers):
     """Store the registers of `rsi_step_nb`."""
     state[0], state[1], state[2], state[3] = registers
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def rsi_step_nb(registers, length, x):
     """Return Wilder's relative strength index, 0 to 100."""
     if x != x:
@@ -75,7 +74,7 @@ def rsi_step_nb(registers, length, x):
     return (count, x, gain, loss), value
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def place_nb(highest, lowest, x):
     """Return the place of x between lowest and highest, 0 to 100."""
     spread = highest - lowest
@@ -84,7 +83,7 @@ def place_nb(highest, lowest, x):
     return 100.0 * ((x - lowest) / spread)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def fast_stoch_step_nb(state, registers, length, high, low, close):
     """Return the close's place in the range of the last bars, unsmoothed."""
     if high != high or low != low or close != close:
@@ -93,7 +92,7 @@ def fast_stoch_step_nb(state, registers, length, high, low, close):
     return registers, (place_nb(highest, lowest, close) if highest == highest else nan)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def smooth_step_nb(state, registers, length, x):
     """Return the simple average of the last values."""
     if x != x:
@@ -102,7 +101,7 @@ def smooth_step_nb(state, registers, length, x):
     return registers, total / length
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 def run_stoch_nb(state, length, k_smoothing, d_smoothing, high, low, close, k, d, start, stop):
     """Loop over the slow stochastic's three steps, one after the other.
 
@@ -128,7 +127,7 @@ def run_stoch_nb(state, length, k_smoothing, d_smoothing, high, low, close, k, d
     store_sum_nb(d_state, window)
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def macd_step_nb(registers, fast, slow, smoothing, x):
     """Return MACD, its signal and their difference.
 
@@ -152,7 +151,7 @@ def macd_step_nb(registers, fast, slow, smoothing, x):
     return (seen, fast_average, slow_average, signal_average), macd, signal, macd - signal
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def ppo_step_nb(registers, fast, slow, smoothing, x):
     """Return the difference of two averages in percent, its signal, and theirs."""
     if x != x:
@@ -170,7 +169,7 @@ def ppo_step_nb(registers, fast, slow, smoothing, x):
     return (fast_average, slow_average, signal_average), ppo, signal, ppo - signal
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def roc_step_nb(state, registers, length, x):
     """Return the change over `length` values in percent, 0 from a price of 0."""
     if x != x:
@@ -179,7 +178,7 @@ def roc_step_nb(state, registers, length, x):
     return registers, ((x / old - 1.0) * 100.0 if old != 0.0 else 0.0)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def mom_step_nb(state, registers, length, x):
     """Return the change over `length` values."""
     if x != x:
@@ -188,7 +187,7 @@ def mom_step_nb(state, registers, length, x):
     return registers, x - old
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def cci_step_nb(state, registers, length, high, low, close):
     """Return the commodity channel index; the mean deviation goes over the ring."""
     if high != high or low != low or close != close:
@@ -220,7 +219,7 @@ def cci_step_nb(state, registers, length, high, low, close):
     return registers, distance / (0.015 * deviation)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def willr_step_nb(state, registers, length, high, low, close):
     """Return Williams' %R, -100 to 0, 0 where the range is 0."""
     if high != high or low != low or close != close:
@@ -234,7 +233,7 @@ def willr_step_nb(state, registers, length, high, low, close):
     return registers, -100.0 * ((highest - close) / spread)
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def run_stochrsi_nb(state, params, x, k, d, start, stop):
     """Loop over RSI and the stochastic of it; k holds RSI on the way.
 
@@ -250,7 +249,7 @@ def run_stochrsi_nb(state, params, x, k, d, start, stop):
     )  # fmt: skip
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def run_macd_nb(state, params, x, macd, signal, histogram, start, stop):
     """Loop over `macd_step_nb`."""
     fast = int(params[0])
@@ -273,7 +272,7 @@ def run_macd_nb(state, params, x, macd, signal, histogram, start, stop):
     store_average_nb(state[5:], signal_average)
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def run_ppo_nb(state, params, x, ppo, signal, histogram, start, stop):
     """Loop over `ppo_step_nb`."""
     fast = int(params[0])
@@ -290,7 +289,7 @@ def run_ppo_nb(state, params, x, ppo, signal, histogram, start, stop):
     store_average_nb(state[4:], signal_average)
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 def run_oscillators_nb(op, state, params, matrix, inputs, output, start, stop):
     """Run one oscillator over the bars start to stop; see `dispatch`."""
     x = matrix[inputs[0]]

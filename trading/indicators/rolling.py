@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from math import nan
 
-from numba import njit
-
+from trading.compiling import inlined_kernel, inner_kernel
 from trading.indicators.ops import OP_HIGHEST, OP_LOWEST, OP_REF, OP_SUM
 from trading.indicators.windows import (
     delay_nb,
@@ -21,7 +20,7 @@ from trading.indicators.windows import (
 )
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def highest_step_nb(state, registers, length, x):
     """Return the largest of the last `length` values."""
     if x != x:
@@ -29,7 +28,7 @@ def highest_step_nb(state, registers, length, x):
     return window_highest_nb(state, registers, length, x)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def lowest_step_nb(state, registers, length, x):
     """Return the smallest of the last `length` values."""
     if x != x:
@@ -37,7 +36,7 @@ def lowest_step_nb(state, registers, length, x):
     return window_lowest_nb(state, registers, length, x)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def sum_step_nb(state, registers, length, x):
     """Return the sum of the last `length` values."""
     if x != x:
@@ -45,7 +44,7 @@ def sum_step_nb(state, registers, length, x):
     return window_sum_nb(state, registers, length, x)
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 def run_rolling_nb(op, state, params, matrix, inputs, output, start, stop):
     """Run one look-back function over the bars start to stop; see `dispatch`.
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from math import nan, sqrt
 
-from numba import njit
-
+from trading.compiling import inlined_kernel, inner_kernel
 from trading.indicators.ops import OP_SLOPE, OP_STDEV, OP_ZSCORE
 from trading.indicators.windows import (
     load_moments_nb,
@@ -14,7 +13,7 @@ from trading.indicators.windows import (
 )
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def stdev_step_nb(state, registers, length, x):
     """Return the population standard deviation (ddof 0)."""
     if x != x:
@@ -23,7 +22,7 @@ def stdev_step_nb(state, registers, length, x):
     return registers, sqrt(variance)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def zscore_step_nb(state, registers, length, x):
     """Return x's distance from the mean in sample standard deviations (ddof 1).
 
@@ -36,7 +35,7 @@ def zscore_step_nb(state, registers, length, x):
     return registers, ((x - mean) / deviation if deviation != 0.0 else nan)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def slope_step_nb(state, registers, length, x):
     """Return the slope of the least squares line through the last values, per bar.
 
@@ -71,7 +70,7 @@ def slope_step_nb(state, registers, length, x):
     return registers, (weighted - 0.5 * (length + 1.0) * total) / spread
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 def run_statistics_nb(op, state, params, matrix, inputs, output, start, stop):
     """Run one statistic over the bars start to stop; see `dispatch`."""
     x = matrix[inputs[0]]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from math import nan
 
-from numba import njit
-
+from trading.compiling import inlined_kernel, inner_kernel, spliced_kernel
 from trading.indicators.ops import OP_ADX, OP_AROON, OP_ICHIMOKU, OP_PSAR, OP_SUPERTREND
 from trading.indicators.volatility import atr_step_nb, load_atr_nb, store_atr_nb
 from trading.indicators.windows import (
@@ -19,7 +18,7 @@ from trading.indicators.windows import (
 )
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def load8_nb(state):
     """Load eight registers."""
     return (
@@ -27,7 +26,7 @@ def load8_nb(state):
     )  # fmt: skip
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def store8_nb(state, registers):
     """Store eight registers."""
     (
@@ -35,7 +34,7 @@ def store8_nb(state, registers):
     ) = registers  # fmt: skip
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def adx_step_nb(registers, length, high, low, close):
     """Return the average directional index and the two directional indicators.
 
@@ -83,7 +82,7 @@ def adx_step_nb(registers, length, high, low, close):
     return registers, adx, plus_di, minus_di
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def aroon_step_nb(state, registers, length, high, low):
     """Return how recent the highest high and the lowest low are, and the difference.
 
@@ -138,7 +137,7 @@ def aroon_step_nb(state, registers, length, high, low):
     return registers, up, down, factor * (since_bottom - since_top)
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def supertrend_step_nb(registers, length, multiplier, high, low, close):
     """Return the trailing band and the direction, 1 long or -1 short.
 
@@ -171,7 +170,7 @@ def supertrend_step_nb(registers, length, multiplier, high, low, close):
     return (atr, close, upper, lower, direction), value, direction
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def psar_step_nb(registers, acceleration, maximum, high, low):
     """Return Wilder's stop and reverse, and the direction, 1 long or -1 short.
 
@@ -223,7 +222,7 @@ def psar_step_nb(registers, acceleration, maximum, high, low):
     return (direction, stop, extreme, factor, high, low, 1.0, 0.0), value, direction
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def ichimoku_step_nb(states, registers, conversion, base, span, high, low):
     """Return conversion, base, and the two spans as drawn at this bar.
 
@@ -248,7 +247,7 @@ def ichimoku_step_nb(states, registers, conversion, base, span, high, low):
     return registers, conversion_line, base_line, span_a, span_b
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def run_ichimoku_nb(state, params, matrix, inputs, output, start, stop):
     """Loop over `ichimoku_step_nb`."""
     conversion = int(params[0])
@@ -284,7 +283,7 @@ def run_ichimoku_nb(state, params, matrix, inputs, output, start, stop):
     store_delay_nb(b_state, delay_b)
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def run_aroon_nb(state, length, high, low, up, down, oscillator, start, stop):
     """Loop over `aroon_step_nb`."""
     registers = (
@@ -297,7 +296,7 @@ def run_aroon_nb(state, length, high, low, up, down, oscillator, start, stop):
     state[0], state[1], state[2], state[3], state[4], state[5] = registers
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 def run_trend_nb(op, state, params, matrix, inputs, output, start, stop):
     """Run one trend indicator over the bars start to stop; see `dispatch`."""
     high = matrix[inputs[0]]

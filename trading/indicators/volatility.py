@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from math import nan, sqrt
 
-from numba import njit
-
+from trading.compiling import inlined_kernel, inner_kernel, spliced_kernel
 from trading.indicators.ops import (
     OP_ATR,
     OP_BBANDS,
@@ -29,7 +28,7 @@ from trading.indicators.windows import (
 )
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def true_range_step_nb(registers, high, low, close):
     """Return the true range; the first bar has none, lacking a close before it.
 
@@ -41,7 +40,7 @@ def true_range_step_nb(registers, high, low, close):
     return (1.0, close), (true_range_nb(high, low, previous) if seen else nan)
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def atr_step_nb(registers, length, high, low, close):
     """Return Wilder's average true range.
 
@@ -55,13 +54,13 @@ def atr_step_nb(registers, length, high, low, close):
     return (previous, average), value
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def load_atr_nb(state):
     """Load the registers of `atr_step_nb`."""
     return (state[0], state[1]), load_average_nb(state[2:])
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def store_atr_nb(state, registers):
     """Store the registers of `atr_step_nb`."""
     previous, average = registers
@@ -69,7 +68,7 @@ def store_atr_nb(state, registers):
     store_average_nb(state[2:], average)
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def natr_step_nb(registers, length, high, low, close):
     """Return the average true range in percent of the close, 0 at a close of 0."""
     registers, atr = atr_step_nb(registers, length, high, low, close)
@@ -78,7 +77,7 @@ def natr_step_nb(registers, length, high, low, close):
     return registers, atr / close * 100.0
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def bbands_step_nb(state, registers, length, deviations, x):
     """Return lower, middle and upper band, their width and x's place in them.
 
@@ -96,7 +95,7 @@ def bbands_step_nb(state, registers, length, deviations, x):
     return registers, lower, middle, middle + reach, width, percent
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def donchian_step_nb(state, registers, length, high, low):
     """Return the lowest low, the middle and the highest high."""
     if high != high or low != low:
@@ -105,7 +104,7 @@ def donchian_step_nb(state, registers, length, high, low):
     return registers, lowest, (highest + lowest) / 2.0, highest
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def keltner_step_nb(registers, length, multiplier, atr_length, high, low, close):
     """Return the average typical price, and the average true range around it.
 
@@ -128,7 +127,7 @@ def keltner_step_nb(registers, length, multiplier, atr_length, high, low, close)
     return (seen, average, atr), middle - reach, middle, middle + reach
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def run_bbands_nb(state, params, matrix, x, output, start, stop):
     """Loop over `bbands_step_nb`."""
     length = int(params[0])
@@ -146,7 +145,7 @@ def run_bbands_nb(state, params, matrix, x, output, start, stop):
     store_moments_nb(state, moments)
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def run_keltner_nb(state, params, matrix, inputs, output, start, stop):
     """Loop over `keltner_step_nb`."""
     length = int(params[0])
@@ -169,7 +168,7 @@ def run_keltner_nb(state, params, matrix, inputs, output, start, stop):
     store_atr_nb(state[3:], atr)
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 def run_volatility_nb(op, state, params, matrix, inputs, output, start, stop):
     """Run one volatility indicator over the bars start to stop; see `dispatch`."""
     out = matrix[output]

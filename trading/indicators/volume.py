@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from math import nan
 
-from numba import njit
-
+from trading.compiling import inlined_kernel, inner_kernel, spliced_kernel
 from trading.indicators.ops import OP_AD, OP_CMF, OP_MFI, OP_OBV, OP_VWAP
 from trading.indicators.windows import load_sum_nb, store_sum_nb, window_sum_nb
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def vwap_step_nb(registers, high, low, close, volume, session):
     """Return the session's average typical price, weighted by volume.
 
@@ -28,7 +27,7 @@ def vwap_step_nb(registers, high, low, close, volume, session):
     return (session, traded, volumes), (traded / volumes if volumes > 0.0 else nan)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def mfi_step_nb(state, negative_state, registers, length, high, low, close, volume):
     """Return the money flow index, 0 to 100, 0 without any flow.
 
@@ -60,7 +59,7 @@ def mfi_step_nb(state, negative_state, registers, length, high, low, close, volu
     return (1.0, typical, idle, positive, negative), value
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def obv_step_nb(registers, close, volume):
     """Return the volume of rising less that of falling bars, from the first bar's.
 
@@ -76,7 +75,7 @@ def obv_step_nb(registers, close, volume):
     return (1.0, close, total), total
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def flow_nb(high, low, close, volume):
     """Return the volume times the close's place in the bar, -1 to 1."""
     spread = high - low
@@ -85,7 +84,7 @@ def flow_nb(high, low, close, volume):
     return 0.0
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def ad_step_nb(registers, high, low, close, volume):
     """Return the accumulation and distribution line from the first bar."""
     if high != high or low != low or close != close or volume != volume:
@@ -94,7 +93,7 @@ def ad_step_nb(registers, high, low, close, volume):
     return total, total
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def cmf_step_nb(state, volume_state, registers, length, high, low, close, volume):
     """Return the window's flow by its volume, -1 to 1, 0 without volume.
 
@@ -113,7 +112,7 @@ def cmf_step_nb(state, volume_state, registers, length, high, low, close, volume
     return (idle, flows, volumes), value
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 def run_volume_nb(op, state, params, matrix, inputs, output, start, stop):
     """Run one volume indicator over the bars start to stop; see `dispatch`."""
     out = matrix[output]

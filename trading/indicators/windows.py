@@ -19,22 +19,22 @@ from __future__ import annotations
 
 from math import nan
 
-from numba import njit
+from trading.compiling import inlined_kernel, spliced_kernel
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def load_sum_nb(window):
     """Load position in the ring, 1 when it was full once, sum, growing sum."""
     return int(window[0]), int(window[1]), window[2], window[3]
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def store_sum_nb(window, registers):
     """Store the registers of `window_sum_nb`."""
     window[0], window[1], window[2], window[3] = registers
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def window_sum_nb(window, registers, length, x):
     """Return the sum of the last `length` values, NaN before there are so many."""
     position, full, total, growing = registers
@@ -48,19 +48,19 @@ def window_sum_nb(window, registers, length, x):
     return (position, full, total, growing), (total if full else nan)
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def load_average_nb(window):
     """Load how many values were seen (up to the length), and sum or average."""
     return int(window[0]), window[1]
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def store_average_nb(window, registers):
     """Store the registers of `ema_nb` and `wilder_nb`."""
     window[0], window[1] = registers
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def ema_nb(registers, length, x):
     """Return the exponential average, seeded by the mean of the first values."""
     count, average = registers
@@ -76,7 +76,7 @@ def ema_nb(registers, length, x):
     return (count, average), average
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def wilder_nb(registers, length, x):
     """Return Wilder's average, seeded by the mean of the first values."""
     count, average = registers
@@ -91,7 +91,7 @@ def wilder_nb(registers, length, x):
     return (count, average), average
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def load_wma_nb(window):
     """Load position, 1 when full, sum, weighted sum, and the two that grow."""
     return (
@@ -100,7 +100,7 @@ def load_wma_nb(window):
     )  # fmt: skip
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def store_wma_nb(window, registers):
     """Store the registers of `window_wma_nb`."""
     (
@@ -109,7 +109,7 @@ def store_wma_nb(window, registers):
     ) = registers  # fmt: skip
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def window_wma_nb(window, registers, length, x):
     """Return the mean of the last `length` values with weights 1 to `length`."""
     position, full, total, weighted, growing, growing_weighted = registers
@@ -129,19 +129,19 @@ def window_wma_nb(window, registers, length, x):
     )
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def load_extreme_nb(window):
     """Load position, 1 when the ring was full once, extreme of this turn."""
     return int(window[0]), int(window[1]), window[2]
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def store_extreme_nb(window, registers):
     """Store the registers of `window_highest_nb` and `window_lowest_nb`."""
     window[0], window[1], window[2] = registers
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def window_highest_nb(window, registers, length, x):
     """Return the largest of the last `length` values.
 
@@ -164,7 +164,7 @@ def window_highest_nb(window, registers, length, x):
     return (0, 1, highest), highest
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def window_lowest_nb(window, registers, length, x):
     """Return the smallest of the last `length` values; see `window_highest_nb`."""
     position, full, lowest = registers
@@ -182,19 +182,19 @@ def window_lowest_nb(window, registers, length, x):
     return (0, 1, lowest), lowest
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def load_range_nb(window):
     """Load position, 1 when full, highest and lowest of this turn."""
     return int(window[0]), int(window[1]), window[2], window[3]
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def store_range_nb(window, registers):
     """Store the registers of `window_range_nb`."""
     window[0], window[1], window[2], window[3] = registers
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def window_range_nb(window, registers, length, high, low):
     """Return the highest high and the lowest low of the last `length` bars.
 
@@ -231,7 +231,7 @@ def window_range_nb(window, registers, length, high, low):
     return (0, 1, highest, lowest), highest, lowest
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def load_moments_nb(window):
     """Load position, 1 when full, origin, the two sums, and the same growing."""
     return (
@@ -240,7 +240,7 @@ def load_moments_nb(window):
     )  # fmt: skip
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def store_moments_nb(window, registers):
     """Store the registers of `window_moments_nb`."""
     (
@@ -249,7 +249,7 @@ def store_moments_nb(window, registers):
     ) = registers  # fmt: skip
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def window_moments_nb(window, registers, length, x):
     """Return the mean and the population variance of the last `length` values.
 
@@ -290,19 +290,19 @@ def window_moments_nb(window, registers, length, x):
     return registers, origin + mean, max(variance, 0.0)
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def load_delay_nb(window):
     """Load position, and 1 when the ring was full once."""
     return int(window[0]), int(window[1])
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def store_delay_nb(window, registers):
     """Store the registers of `delay_nb`."""
     window[0], window[1] = registers
 
 
-@njit(nogil=True, forceinline=True)
+@inlined_kernel
 def delay_nb(window, registers, length, x):
     """Return the value given `length` calls ago and keep `x`, which may be NaN."""
     position, full = registers
@@ -315,7 +315,7 @@ def delay_nb(window, registers, length, x):
     return (position, full), value
 
 
-@njit(nogil=True, inline="always")
+@spliced_kernel
 def true_range_nb(high, low, previous_close):
     """Return the larger of the bar's range and its reach from the last close."""
     return max(high - low, max(abs(previous_close - high), abs(previous_close - low)))
