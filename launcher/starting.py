@@ -195,8 +195,6 @@ def services(
             ),
             environment=orchestration,
             ready_url=f"{dagster_url}/server_info",
-            # It makes Dagster's tables; the daemon at the same time would be in its way.
-            goes_first=True,
         ),
         Service(
             name="dagster-daemon",
@@ -249,7 +247,11 @@ def _serve(
     stopped_by_person = False
     try:
         supervisor.tell(f"Starting {', '.join(service.name for service in running)} ...")
-        supervisor.start_all(running)
+        for service in running:
+            supervisor.start(service)
+            if service.name == "dagster-webserver":
+                # It makes Dagster's tables; two at once would be in each other's way.
+                supervisor.wait_ready()
         metrics = _serve_metrics(settings.home, metrics_port, running, supervisor)
         supervisor.wait_ready()
         screens.append(Screen("Metrics", metrics.url, "what ran and what failed, for Prometheus"))

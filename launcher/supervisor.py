@@ -51,8 +51,6 @@ class Service:
         Answers with 200 once the service works; empty for a service without
         a port, which counts as ready when it is still there after
         `settle_s` seconds.
-    goes_first : bool
-        Whether those after it start only once it is ready.
     """
 
     name: str
@@ -60,7 +58,6 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict)
     ready_url: str = ""
     settle_s: float = 3.0
-    goes_first: bool = False
 
 
 def free_port(preferred: int, taken: Sequence[int] = ()) -> int:
@@ -121,19 +118,6 @@ class Supervisor:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-    def start_all(self, services: Sequence[Service]) -> None:
-        """Start services in order, waiting for those that go first.
-
-        Raises
-        ------
-        ServiceFailed
-            If one can't be run, or one that goes first ends or does not answer.
-        """
-        for service in services:
-            self.start(service)
-            if service.goes_first:
-                self.wait_ready()
 
     def start(self, service: Service) -> int:
         """Start a service and return its process id.

@@ -176,21 +176,6 @@ def test_log_of_the_last_time_is_kept(supervisor: Supervisor) -> None:
     assert log.with_name("diary.log.1").read_text() == "yesterday\n"
 
 
-def test_a_service_that_goes_first_answers_before_the_next_starts(tmp_path: Path) -> None:
-    port = free_port(20_000)
-    slow = f"sleep 1; exec {sys.executable} -m http.server {port} --bind {HOST}"
-    first = Service(
-        name="first",
-        command=("sh", "-c", slow),
-        ready_url=f"http://{HOST}:{port}/",
-        goes_first=True,
-    )
-    asks = f"import urllib.request as u; u.urlopen('{first.ready_url}'); open('answered', 'w')"
-    with Supervisor(tmp_path / "logs", tmp_path) as supervisor:
-        supervisor.start_all([first, Service(name="next", command=(sys.executable, "-c", asks))])
-        wait_until((tmp_path / "answered").exists, "the next one started too early")
-
-
 _PROGRAM = """
 import sys
 from pathlib import Path
