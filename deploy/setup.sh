@@ -252,7 +252,8 @@ warm_kernels() {
     fi
     touch $KERNELS_STAMP.new
     say "compiling the kernels into $home/kernels (up to a minute or two, after each change to the core)"
-    $VENV/bin/python -m compileall -q foundation trading market_data strategies research launcher \
+    $VENV/bin/python -m compileall -q foundation trading market_data strategies research \
+        assets pipelines dashboards launcher \
         || say "some sources could not be compiled (see above)"
     $VENV/bin/python -m foundation.kernel_cache || fail "the kernels could not be compiled (see above)"
     echo "$home" > $KERNELS_STAMP

@@ -112,6 +112,7 @@ def prepare(settings: Settings) -> None:
     _load_sample(settings.home)
     _compile_kernels()
     _run_example(settings.home)
+    _prepare_dagster(settings.home)
 
 
 def _migrate(settings: Settings) -> None:
@@ -160,6 +161,18 @@ def _run_example(home: Path) -> None:
     )
     if finished.returncode:
         raise QuarterdeckError("the example backtest failed; the lines above say why")
+
+
+def _prepare_dagster(home: Path) -> None:
+    say("Dagster: its tables for runs and events")
+    finished = subprocess.run(
+        [sys.executable, "-m", "pipelines.instance"],
+        cwd=CHECKOUT,
+        env=os.environ | {"QUARTERDECK_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+    )
+    if finished.returncode:
+        raise QuarterdeckError("Dagster's home could not be made; the lines above say why")
 
 
 def _example_report(home: Path) -> Path | None:
@@ -249,9 +262,6 @@ def _serve(
         supervisor.tell(f"Starting {', '.join(service.name for service in running)} ...")
         for service in running:
             supervisor.start(service)
-            if service.name == "dagster-webserver":
-                # It makes Dagster's tables; two at once would be in each other's way.
-                supervisor.wait_ready()
         metrics = _serve_metrics(settings.home, metrics_port, running, supervisor)
         supervisor.wait_ready()
         screens.append(Screen("Metrics", metrics.url, "what ran and what failed, for Prometheus"))

@@ -48,11 +48,34 @@ def dagster_environment(home: Path) -> dict[str, str]:
     }
 
 
+def prepare_dagster(home: Path) -> Path:
+    """Make Dagster's home with the tables of its storage, and return it.
+
+    Dagster's programs make the tables of a new home when they first open it,
+    and two that open it at once get in each other's way. So they are made
+    before the first of them starts; tables that are there stay as they are.
+
+    Parameters
+    ----------
+    home : Path
+        The data home.
+    """
+    from dagster import DagsterInstance
+
+    folder = dagster_home(home)
+    with DagsterInstance.from_config(str(folder)) as instance:
+        # Runs, events and schedules are each kept apart, and made when first asked for.
+        instance.get_runs_count()
+        instance.all_asset_keys()
+        instance.all_instigator_state()
+    return folder
+
+
 def main() -> None:
     """Make Dagster's home and print it, for ``DAGSTER_HOME``."""
     from foundation.settings import load_settings
 
-    print(dagster_home(load_settings().home))
+    print(prepare_dagster(load_settings().home))
 
 
 if __name__ == "__main__":

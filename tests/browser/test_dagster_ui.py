@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from foundation.home import CHECKOUT
-from pipelines.instance import dagster_environment
+from pipelines.instance import dagster_environment, prepare_dagster
 
 N_SECONDS_TO_START = 300
 N_MS_TO_LOAD = 120_000
@@ -28,6 +28,7 @@ JOB = "/locations/pipelines.definitions/jobs/backtest"
 @pytest.fixture
 def dagster(home: Path, tmp_path: Path, free_port: int) -> Iterator[str]:
     """Start the web server and the daemon as `make up` does; yields the address."""
+    prepare_dagster(home)
     environment = os.environ | dagster_environment(home)
     programs = Path(sys.executable).parent
     commands = [

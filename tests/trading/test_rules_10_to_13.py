@@ -630,8 +630,11 @@ def test_rule_12_indicators_and_decisions_are_those_of_bars_adjusted_as_of_each_
     draw = np.random.default_rng(seed)
     n = 130
     bars = random_bars(seed, n, volume=1000.0, periods=("1w",))
-    # Prices that tie nowhere, so that a rounding of the last digit decides nothing.
-    prices = bars.prices * (1.0 + 0.001 * draw.random(n))
+    # Prices that tie nowhere, not within a bar either, so that a rounding of the last
+    # digit decides nothing: a shadow as long as the body made a hammer of some.
+    prices = bars.prices * (1.0 + 0.001 * draw.random(bars.prices.shape))
+    prices[1] = np.maximum(prices[1], prices[:4].max(axis=0) * (1.0 + 0.001 * draw.random(n)))
+    prices[2] = np.minimum(prices[2], prices[:4].min(axis=0) * (1.0 - 0.001 * draw.random(n)))
     prices[4] = np.round(draw.uniform(500, 1500, n))
     actions = np.zeros(4, ACTION)
     actions["i_bar"] = np.sort(draw.choice(np.arange(60, n), 4, replace=False))
@@ -653,7 +656,8 @@ def test_rule_12_indicators_and_decisions_are_those_of_bars_adjusted_as_of_each_
                 assert raw.feed.flags[here.row, t] == seen.feed.flags[there.row, t], here.name
                 continue
             a, b = raw.feed.matrix[here.row, t], seen.feed.matrix[there.row, t]
-            scale = max(abs(b), 1e-6 * bars.prices[3, t])
+            # What is left of a difference of prices is as exact as the prices.
+            scale = max(abs(b), 1e-3 * bars.prices[3, t])
             assert (np.isnan(a) and np.isnan(b)) or abs(a - b) <= 1e-9 * scale, (here.name, t)
         for name, row in raw.strategy.condition_rows.items():
             other = seen.strategy.condition_rows[name]
