@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from launcher import backtest, catalogue, compare, data, runs, starting, sweep
+from launcher import backtest, catalogue, compare, data, data_group, runs, starting, sweep
 
 app = typer.Typer(
     name="quarterdeck",
@@ -31,6 +31,7 @@ for _name, _function, _panel in (
     ("runs", runs.runs, "Research"),
 ):
     app.command(_name, rich_help_panel=_panel)(_function)
+app.add_typer(data_group.app, name="data", rich_help_panel="Data")
 
 
 @app.callback()
