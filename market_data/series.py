@@ -23,9 +23,18 @@ import pyarrow.parquet as pq
 from foundation.errors import DataError
 from foundation.files import PARTIAL_SUFFIX, atomic_file, write_text
 from market_data.columns import BarColumns, merge_columns
+from market_data.provenance import (
+    PROVENANCE,
+    QUARANTINE,
+    REVISIONS,
+    PartProvenance,
+    Provenance,
+    Revision,
+    find_revision,
+)
 from market_data.timeframes import Timeframe
 
-SERIES_FORMAT = 1
+SERIES_FORMAT = 2
 WHOLE_SERIES = "all"
 _FEWEST_FOR_THREADS = 6
 
@@ -52,6 +61,8 @@ class Series:
         Oldest first.
     sources : tuple of str
         Where the bars came from, in order of import.
+    provenance, revisions, quarantine : str
+        Names of the tables of `market_data.provenance`; empty for none.
     """
 
     symbol: str
@@ -59,6 +70,9 @@ class Series:
     calendar: str
     files: tuple[StoredFile, ...]
     sources: tuple[str, ...]
+    provenance: str = ""
+    revisions: str = ""
+    quarantine: str = ""
 
     @property
     def rows(self) -> int:
@@ -108,6 +122,8 @@ def read_series(path: Path) -> Series:
             fields["calendar"],
             tuple(StoredFile(**file) for file in fields["files"]),
             tuple(fields["sources"]),
+            # The first format had none of them.
+            *(fields.get(kind, "") for kind in (PROVENANCE, REVISIONS, QUARANTINE)),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged: {error}") from error
@@ -122,6 +138,7 @@ def write_series(folder: Path, series: Series) -> None:
 def remove_unnamed(folder: Path, series: Series) -> None:
     """Remove replaced files and what a killed writer left; the lock is held."""
     named = {file.name for file in series.files}
+    named |= {series.provenance, series.revisions, series.quarantine}
     for pattern in ("*.parquet", f".*{PARTIAL_SUFFIX}"):
         for path in folder.glob(pattern):
             if path.name not in named:
@@ -145,27 +162,63 @@ def _split_by_month(frame: Timeframe, columns: BarColumns) -> dict[str, BarColum
     }
 
 
+@dataclass(frozen=True, slots=True)
+class MergedPart:
+    """A part of a series with new bars in it.
+
+    Attributes
+    ----------
+    columns : BarColumns
+        All its bars.
+    changed : bool
+        Whether they are others than before.
+    revision : Revision
+        What is not as it was in bars that were there before.
+    n_new, first_ns, last_ns : int
+        Number of the bars that came, and open times of their first and last.
+    """
+
+    columns: BarColumns
+    changed: bool
+    revision: Revision | None
+    n_new: int
+    first_ns: int
+    last_ns: int
+
+
 def merge_parts(
     folder: Path,
     before: Series | None,
     frame: Timeframe,
     columns: BarColumns,
     overwrite: bool,
-) -> tuple[dict[str, BarColumns], list[str]]:
-    """Return the parts that the new bars touch, and which of them change."""
+) -> dict[str, MergedPart]:
+    """Return the parts that new bars touch, with these in them."""
     stored = {} if before is None else {part_of(file.name): file for file in before.files}
-    merged: dict[str, BarColumns] = {}
-    changed: list[str] = []
+    merged: dict[str, MergedPart] = {}
     for part, new in _split_by_month(frame, columns).items():
+        came = (new.n_bars, int(new.ts[0]), int(new.ts[-1]))
         if part not in stored:
-            merged[part] = new
-            changed.append(part)
+            merged[part] = MergedPart(new, True, None, *came)
             continue
         old = BarColumns.from_tables([read_parquet(folder / stored[part].name)])
-        merged[part] = merge_columns(old, new, overwrite=overwrite)
-        if not merged[part].equals(old):
-            changed.append(part)
-    return merged, changed
+        both = merge_columns(old, new, overwrite=overwrite)
+        changed = not both.equals(old)
+        revision = find_revision(old, both) if changed and overwrite else None
+        merged[part] = MergedPart(both, changed, revision, *came)
+    return merged
+
+
+def provenance_of(
+    merged: dict[str, MergedPart], by: Provenance, known: list[PartProvenance]
+) -> list[PartProvenance]:
+    """Return what is to be noted of new bars: of parts that changed, or are new to the source."""
+    told = {(one.part, one.provenance.source) for one in known}
+    return [
+        PartProvenance(part, by, one.n_new, one.first_ns, one.last_ns)
+        for part, one in merged.items()
+        if one.changed or (part, by.source) not in told
+    ]
 
 
 def write_part(folder: Path, part: str, columns: BarColumns) -> StoredFile:

@@ -4,6 +4,7 @@ Layout::
 
     <home>/bars/timeframe=1d/symbol=AAPL/series.json, all.<digest>.parquet
     <home>/bars/timeframe=1m/symbol=SIM/series.json, 2024-01.<digest>.parquet
+    <home>/bars/timeframe=1d/symbol=AAPL%40yahoo/…        a second source of AAPL
     <home>/actions/AAPL.parquet
     <home>/instruments/AAPL.json
     <home>/sessions/XNYS.parquet
@@ -13,7 +14,9 @@ A series is what its ``series.json`` names: new bars are written beside the
 old ones and become the series in one rename of that file, so that a reader
 sees all of an import or nothing of it, and a killed writer leaves the old
 series. Data files are named by a digest of their content; writing the same
-bars again changes nothing. Writers of one series wait for each other.
+bars again changes nothing. Writers of one series wait for each other. Where
+bars came from, what was revised and what nobody should trade on stands in
+tables beside them (`market_data.provenance`).
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -30,6 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from foundation.clock import Clock, SystemClock
 from foundation.errors import DataError
 from foundation.files import atomic_file, write_text
 from market_data.building import DATED_ACTION
@@ -46,10 +50,27 @@ from market_data.columns import (
     arrow_column,
     column_values,
 )
+from market_data.provenance import (
+    PROVENANCE,
+    QUARANTINE,
+    REVISIONS,
+    PartProvenance,
+    Provenance,
+    parts_of_rows,
+    provenance_rows,
+    quarantine_rows,
+    read_records,
+    released,
+    revision_rows,
+    without,
+    write_records,
+)
+from market_data.provenance import in_force as bars_in_force
 from market_data.series import (
     Series,
     merge_parts,
     part_of,
+    provenance_of,
     read_all,
     read_parquet,
     read_series,
@@ -62,7 +83,10 @@ from market_data.sessions import SessionTable, date_of
 from market_data.timeframes import DAY_NS, parse_timeframe
 from trading.instruments import Instrument
 
-__all__ = ["Series", "Store", "content_digest", "with_calendar"]
+__all__ = ["Series", "Store", "base_symbol", "content_digest", "source_of", "with_calendar"]
+
+# Between an instrument and the source of its bars, where several sources are stored.
+SOURCE_MARK = "@"
 
 
 class Store:
@@ -72,10 +96,13 @@ class Store:
     ----------
     home : Path
         Made when the first thing is written.
+    clock : Clock, optional
+        For the times of revisions whose provenance isn't given.
     """
 
-    def __init__(self, home: Path | str) -> None:
+    def __init__(self, home: Path | str, *, clock: Clock | None = None) -> None:
         self.home = Path(home)
+        self._clock = clock or SystemClock()
 
     # Series of bars.
 
@@ -108,6 +135,7 @@ class Store:
         calendar: str,
         source: str,
         overwrite: bool = False,
+        provenance: Provenance | None = None,
     ) -> Series:
         """Merge bars into a series.
 
@@ -118,9 +146,12 @@ class Store:
         calendar : str
             Must be that of the bars stored before.
         source : str
-            Recorded with the series.
+            Recorded with the series, for people.
         overwrite : bool
-            Let the new bars replace stored ones of the same time.
+            Let the new bars replace stored ones of the same time; what
+            changes is kept as a revision.
+        provenance : Provenance, optional
+            Recorded with each part that changes, or is new to its source.
 
         Returns
         -------
@@ -143,22 +174,152 @@ class Store:
                     f"stored {timeframe} bars of {symbol} have calendar {before.calendar}, "
                     f"the new ones {calendar}"
                 )
-            merged, changed = merge_parts(folder, before, frame, columns, overwrite)
-            if before is not None and not changed and source in before.sources:
+            merged = merge_parts(folder, before, frame, columns, overwrite)
+            known = [] if before is None else self._read_provenance(folder, before)
+            noted = [] if provenance is None else provenance_of(merged, provenance, known)
+            changed = [part for part, one in merged.items() if one.changed]
+            if before is not None and not changed and not noted and source in before.sources:
                 remove_unnamed(folder, before)
                 return before
             kept = {} if before is None else {part_of(file.name): file for file in before.files}
             for part in changed:
-                kept[part] = write_part(folder, part, merged[part])
+                kept[part] = write_part(folder, part, merged[part].columns)
             sources = () if before is None else before.sources
             if source not in sources:
                 sources = (*sources, source)
             after = Series(
-                symbol, timeframe, calendar, tuple(kept[part] for part in sorted(kept)), sources
+                symbol,
+                timeframe,
+                calendar,
+                tuple(kept[part] for part in sorted(kept)),
+                sources,
+                *(("", "", "") if before is None else _record_names(before)),
             )
+            if noted:
+                table = provenance_rows([*known, *noted])
+                after = replace(after, provenance=write_records(folder, PROVENANCE, table))
+            revised = [one.revision for one in merged.values() if one.revision is not None]
+            if any(one.ts.shape[0] for one in revised):
+                by = provenance or Provenance(source, "", self._clock.now(), "")
+                rows = [read_records(folder, after.revisions, REVISIONS)]
+                rows.append(revision_rows(revised, by))
+                name = write_records(folder, REVISIONS, pa.concat_tables(rows))
+                after = replace(after, revisions=name)
             write_series(folder, after)
             remove_unnamed(folder, after)
             return after
+
+    # What is known of stored bars.
+
+    def read_provenance(self, symbol: str, timeframe: str) -> list[PartProvenance]:
+        """Return where the bars of each part came from, in the order in which they came."""
+        return self._read_provenance(
+            self.series_folder(symbol, timeframe), self._series(symbol, timeframe)
+        )
+
+    def _read_provenance(self, folder: Path, series: Series) -> list[PartProvenance]:
+        return parts_of_rows(read_records(folder, series.provenance, PROVENANCE))
+
+    def read_revisions(self, symbol: str, timeframe: str) -> pa.Table:
+        """Return what sources changed in stored bars.
+
+        Returns
+        -------
+        pyarrow.Table
+            A row for each field of each bar: ts, field, old, new, source,
+            request, sha256, revised_at.
+        """
+        series = self._series(symbol, timeframe)
+        return read_records(self.series_folder(symbol, timeframe), series.revisions, REVISIONS)
+
+    def read_quarantine(self, symbol: str, timeframe: str, *, in_force: bool = True) -> pa.Table:
+        """Return the bars that nobody should trade on.
+
+        Parameters
+        ----------
+        in_force : bool
+            Leave out the ones that were released.
+
+        Returns
+        -------
+        pyarrow.Table
+            ts, reason, quarantined_by, quarantined_at, released_by,
+            released_at.
+        """
+        series = self._series(symbol, timeframe)
+        folder = self.series_folder(symbol, timeframe)
+        table = read_records(folder, series.quarantine, QUARANTINE)
+        return bars_in_force(table) if in_force else table
+
+    def quarantine(
+        self,
+        symbol: str,
+        timeframe: str,
+        ts: NDArray[np.int64],
+        *,
+        reason: str,
+        by: str,
+        at: datetime,
+    ) -> int:
+        """Keep stored bars from being traded on, and return how many are new in quarantine.
+
+        Parameters
+        ----------
+        ts : int64 array, shape (n,)
+            Open times of stored bars, UTC nanoseconds.
+        reason, by : str
+            Why, and who says so.
+        at : datetime
+            Aware.
+
+        Raises
+        ------
+        DataError
+            If no reason is given, or no bar is stored at one of the times.
+        """
+        if not reason.strip():
+            raise DataError("bars go into quarantine for a reason; state it")
+        folder = self.series_folder(symbol, timeframe)
+        asked = np.unique(np.asarray(ts, np.int64))
+        with series_lock(folder):
+            columns, series = self.read_columns(symbol, timeframe, with_quarantined=True)
+            unknown = asked[~np.isin(asked, columns.ts)]
+            if unknown.shape[0]:
+                raise DataError(
+                    f"no {timeframe} bar of {symbol} is stored at "
+                    f"{np.datetime64(int(unknown[0]) // 1000, 'us')}Z"
+                )
+            table = read_records(folder, series.quarantine, QUARANTINE)
+            there = column_values(bars_in_force(table)["ts"], "i8") * 1000
+            new = asked[~np.isin(asked, there)]
+            if new.shape[0]:
+                rows = quarantine_rows(new, reason=reason, by=by, at=at)
+                self._write_quarantine(folder, series, pa.concat_tables([table, rows]))
+            return int(new.shape[0])
+
+    def release(
+        self, symbol: str, timeframe: str, ts: NDArray[np.int64], *, by: str, at: datetime
+    ) -> int:
+        """Let bars out of quarantine, and return how many; that they were in it stays noted."""
+        folder = self.series_folder(symbol, timeframe)
+        with series_lock(folder):
+            series = self._series(symbol, timeframe)
+            table = read_records(folder, series.quarantine, QUARANTINE)
+            table, n_released = released(table, np.asarray(ts, np.int64), by=by, at=at)
+            if n_released:
+                self._write_quarantine(folder, series, table)
+            return n_released
+
+    def _write_quarantine(self, folder: Path, series: Series, table: pa.Table) -> None:
+        after = replace(series, quarantine=write_records(folder, QUARANTINE, table))
+        write_series(folder, after)
+        remove_unnamed(folder, after)
+
+    def _series(self, symbol: str, timeframe: str) -> Series:
+        series = self.find_series(symbol, timeframe)
+        if series is None:
+            raise DataError(self._not_stored(symbol, timeframe))
+        return series
 
     def read_columns(
         self,
@@ -167,8 +328,11 @@ class Store:
         *,
         first_ns: int | None = None,
         last_ns: int | None = None,
+        with_quarantined: bool = False,
     ) -> tuple[BarColumns, Series]:
         """Read the stored files that hold bars between two times, whole files.
+
+        Bars in quarantine are left out unless they are asked for.
 
         Raises
         ------
@@ -176,9 +340,7 @@ class Store:
             If the series is not stored, or a file is missing or damaged.
         """
         for attempt in range(3):
-            series = self.find_series(symbol, timeframe)
-            if series is None:
-                raise DataError(self._not_stored(symbol, timeframe))
+            series = self._series(symbol, timeframe)
             folder = self.series_folder(symbol, timeframe)
             wanted = [
                 file
@@ -188,6 +350,9 @@ class Store:
             ]
             try:
                 tables = read_all([folder / file.name for file in wanted])
+                columns = BarColumns.from_tables(tables)
+                if series.quarantine and not with_quarantined:
+                    columns = without(columns, read_records(folder, series.quarantine, QUARANTINE))
             except FileNotFoundError as error:
                 # A writer has just put new files in the place of these.
                 if attempt == 2:
@@ -195,7 +360,7 @@ class Store:
                         f"a file of the stored {timeframe} bars of {symbol} is missing: {error}"
                     ) from error
                 continue
-            return BarColumns.from_tables(tables), series
+            return columns, series
         raise AssertionError("unreachable")
 
     def _not_stored(self, symbol: str, timeframe: str) -> str:
@@ -223,10 +388,16 @@ class Store:
             write_text(path, text)
 
     def find_instrument(self, symbol: str) -> Instrument | None:
-        """Return a stored instrument, or None."""
+        """Return a stored instrument, or None.
+
+        Bars of one source (``AAPL@yahoo``) have the instrument of the plain
+        symbol, unless one is stored of their own.
+        """
         path = self.home / "instruments" / f"{_encode(symbol)}.json"
         if not path.exists():
-            return None
+            base = base_symbol(symbol)
+            found = None if base == symbol else self.find_instrument(base)
+            return None if found is None else replace(found, symbol=symbol)
         fields = json.loads(path.read_text("utf-8"))
         for name in ("valid_from", "valid_to"):
             if fields[name] is not None:
@@ -265,8 +436,14 @@ class Store:
             pq.write_table(table, partial, compression="zstd")
 
     def read_actions(self, symbol: str) -> NDArray[np.void]:
-        """Return a symbol's splits and dividends, empty when none are stored."""
+        """Return a symbol's splits and dividends, empty when none are stored.
+
+        Bars of one source (``AAPL@yahoo``) have those of the plain symbol,
+        unless some are stored of their own.
+        """
         path = self.home / "actions" / f"{_encode(symbol)}.parquet"
+        if not path.exists() and base_symbol(symbol) != symbol:
+            return self.read_actions(base_symbol(symbol))
         if not path.exists():
             return np.zeros(0, DATED_ACTION)
         table = read_parquet(path)
@@ -311,6 +488,32 @@ class Store:
             )
         _write_sessions(path, table)
         return table
+
+
+def base_symbol(symbol: str) -> str:
+    """Return the instrument that a symbol names: ``AAPL`` for ``AAPL@yahoo``.
+
+    Examples
+    --------
+    >>> base_symbol("AAPL@yahoo"), base_symbol("AAPL")
+    ('AAPL', 'AAPL')
+    """
+    return symbol.split(SOURCE_MARK, 1)[0] or symbol
+
+
+def source_of(symbol: str) -> str:
+    """Return the source that a symbol names: ``yahoo`` for ``AAPL@yahoo``, else nothing.
+
+    Examples
+    --------
+    >>> source_of("AAPL@yahoo"), source_of("AAPL")
+    ('yahoo', '')
+    """
+    return symbol.partition(SOURCE_MARK)[2]
+
+
+def _record_names(series: Series) -> tuple[str, str, str]:
+    return series.provenance, series.revisions, series.quarantine
 
 
 def _encode(symbol: str) -> str:
