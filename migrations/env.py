@@ -3,6 +3,8 @@
 from alembic import context
 from sqlalchemy import Connection
 
+import strategies.requests
+import strategies.studies
 import strategies.tables  # noqa: F401  (declares its tables in the metadata)
 from foundation.columns import metadata
 

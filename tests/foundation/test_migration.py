@@ -12,6 +12,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
 import foundation.migration
+import strategies.requests
+import strategies.studies
 import strategies.tables  # noqa: F401  (declares its tables in the metadata)
 from foundation.columns import metadata
 from foundation.database import make_engine, read_transaction, write_transaction
