@@ -58,6 +58,9 @@ backtest_run = Table(
     Column("error", Text),
     Column("started_at", UtcTimestamp, nullable=False),
     Column("finished_at", UtcTimestamp),
+    # Which process writes the result, as `foundation.processes` names it: one that was killed
+    # can't say so itself.
+    Column("process", Text),
     CheckConstraint(is_one_of("status", RunStatus), name="status_known"),
     CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="finished_at_fits"),
     CheckConstraint("status <> 'succeeded' OR key_figures IS NOT NULL", name="key_figures_fit"),
