@@ -26,6 +26,7 @@ from foundation.errors import SpecError
 from foundation.files import atomic_directory
 from foundation.log_file import note
 from foundation.progress import Progress, silent
+from market_data.loading import LoadedBars
 from market_data.store import Store
 from research.arrow_columns import numbers, table_of
 from research.backtest import (
@@ -72,6 +73,8 @@ class Sweep:
         Bars of all instruments from start to end, without warm-up.
     start, end : str
         First and last session, ISO dates.
+    session_equity : float64 array, shape (n_sets, n_sessions)
+        At the close of each session, of all instruments together.
     """
 
     request: BacktestRequest
@@ -89,6 +92,7 @@ class Sweep:
     start: str
     end: str
     annualisation: int
+    session_equity: NDArray[np.float64]
 
 
 # Which sets.
@@ -218,6 +222,107 @@ def sweep_backtests(
     DataError
         As for a backtest.
     """
+    ready = prepare_sets(request, values, store, n_random=n_random, seed=seed)
+    loaded = ready.loaded
+    run = _run_added_up if len(loaded) == 1 or _session_ends_agree(loaded) else _run_one_by_one
+    figures, equity = run(
+        request,
+        ready.strategy,
+        loaded,
+        ready.cash,
+        ready.full_sets(),
+        ready.annualisation,
+        progress,
+    )
+    return Sweep(
+        request,
+        ready.strategy,
+        ready.version,
+        ready.fingerprint,
+        _sweep_id(request, ready.version, ready.fingerprint, ready.full_sets()),
+        values,
+        ready.sets,
+        tuple(figures),
+        ready.skipped,
+        ready.instruments,
+        loaded[0].bars.instrument.currency,
+        ready.n_bars,
+        ready.start,
+        ready.end,
+        ready.annualisation,
+        equity,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedSets:
+    """Parameter sets that fit together, and the bars that they shall run over.
+
+    Attributes
+    ----------
+    sets : tuple of mappings
+        What varies, in the order of the grid.
+    skipped : tuple of str
+        Why sets were left out, one line each.
+    cash : tuple of float
+        Starting cash of each instrument.
+    """
+
+    request: BacktestRequest
+    strategy: ResolvedStrategy
+    version: str
+    fingerprint: str
+    sets: tuple[Mapping[str, float], ...]
+    skipped: tuple[str, ...]
+    loaded: tuple[LoadedBars, ...]
+    cash: tuple[float, ...]
+    annualisation: int
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        """Symbols in the order of the bars."""
+        return tuple(one.bars.instrument.symbol for one in self.loaded)
+
+    @property
+    def n_bars(self) -> int:
+        """Bars of all instruments, without warm-up."""
+        return sum(one.bars.n_bars - one.i_start for one in self.loaded)
+
+    @property
+    def sessions(self) -> NDArray[np.int64]:
+        """Dates of all traded sessions, as days since 1970-01-01."""
+        return np.unique(np.concatenate([one.bars.session[one.i_start :] for one in self.loaded]))
+
+    @property
+    def start(self) -> str:
+        """First traded session, ISO date."""
+        return _day(min(int(one.bars.session[one.i_start]) for one in self.loaded))
+
+    @property
+    def end(self) -> str:
+        """Last traded session, ISO date."""
+        return _day(max(int(one.bars.session[-1]) for one in self.loaded))
+
+    def full_sets(self) -> list[Mapping[str, float]]:
+        """Return the sets with the values that all share."""
+        return [{**self.request.values, **one} for one in self.sets]
+
+
+def prepare_sets(
+    request: BacktestRequest,
+    values: Values,
+    store: Store,
+    *,
+    n_random: int = 0,
+    seed: int = 0,
+) -> PreparedSets:
+    """Choose the sets, leave out those that don't fit, and load the bars.
+
+    Raises
+    ------
+    SpecError, DataError
+        As for `sweep_backtests`.
+    """
     if not request.cash > 0.0:
         raise SpecError(f"starting cash must be above 0, got {request.cash:g}", path="cash")
     strategy = resolve_strategy(request.document)
@@ -225,38 +330,41 @@ def sweep_backtests(
     sets, skipped = _fitting(
         strategy, request.values, choose_sets(values, n_random=n_random, seed=seed)
     )
+    return load_sets(request, strategy, sets, skipped, store)
+
+
+def load_sets(
+    request: BacktestRequest,
+    strategy: ResolvedStrategy,
+    sets: Sequence[Mapping[str, float]],
+    skipped: Sequence[str],
+    store: Store,
+) -> PreparedSets:
+    """Load the bars that sets which fit together shall run over; the first set tells which.
+
+    Raises
+    ------
+    SpecError, DataError
+        As for a backtest.
+    """
     symbols = request.symbols or strategy.instruments
     bound = bind(strategy, {**request.values, **sets[0]})
     loaded = [
         load_instrument(request, strategy, bound, symbol, store) for symbol in symbols or ("",)
     ]
     check_currencies(loaded)
-    names = tuple(one.bars.instrument.symbol for one in loaded)
-    cash = [share * request.cash for share in capital_shares(request.document, list(names))]
-    annualisation = max(sessions_per_year(one.bars) for one in loaded)
-    full = [{**request.values, **one} for one in sets]
-    run = _run_added_up if len(loaded) == 1 or _session_ends_agree(loaded) else _run_one_by_one
-    figures = run(request, strategy, loaded, cash, full, annualisation, progress)
+    names = [one.bars.instrument.symbol for one in loaded]
     prints = "".join(f"{one.bars.instrument.symbol}:{one.fingerprint};" for one in loaded)
-    fingerprint = hashlib.sha256(prints.encode()).hexdigest()
-    version = version_hash(request.document)
-    sessions = [one.bars.session[one.i_start :] for one in loaded]
-    return Sweep(
+    return PreparedSets(
         request,
         strategy,
-        version,
-        fingerprint,
-        _sweep_id(request, version, fingerprint, full),
-        values,
+        version_hash(request.document),
+        hashlib.sha256(prints.encode()).hexdigest(),
         tuple(sets),
-        tuple(figures),
         tuple(skipped),
-        names,
-        loaded[0].bars.instrument.currency,
-        sum(one.bars.n_bars - one.i_start for one in loaded),
-        _day(min(int(one[0]) for one in sessions)),
-        _day(max(int(one[-1]) for one in sessions)),
-        annualisation,
+        tuple(loaded),
+        tuple(share * request.cash for share in capital_shares(request.document, names)),
+        max(sessions_per_year(one.bars) for one in loaded),
     )
 
 
@@ -317,7 +425,7 @@ def _run_added_up(
     sets: Sequence[Mapping[str, float]],
     annualisation: int,
     progress: Progress,
-) -> list[CoreFigures]:
+) -> tuple[list[CoreFigures], NDArray[np.float64]]:
     """Run each instrument's sweep and add the instruments up at session ends."""
     runs: list[SweepRuns] = []
     for i_sleeve, (one, money) in enumerate(zip(loaded, cash, strict=True)):
@@ -343,7 +451,7 @@ def _run_added_up(
         return [
             core_figures(only.headers[k], only.session_equity[k], cash[0], n_bars, annualisation)
             for k in range(len(sets))
-        ]
+        ], only.session_equity
     sessions = np.unique(np.concatenate([run.sessions for run in runs]))
     equity = np.zeros((len(sets), len(sessions)))
     left = np.zeros((len(sets), len(sessions)))
@@ -363,7 +471,7 @@ def _run_added_up(
             float(lowest[k]),
         )
         for k in range(len(sets))
-    ]
+    ], equity
 
 
 def _run_one_by_one(
@@ -374,13 +482,13 @@ def _run_one_by_one(
     sets: Sequence[Mapping[str, float]],
     annualisation: int,
     progress: Progress,
-) -> list[CoreFigures]:
+) -> tuple[list[CoreFigures], NDArray[np.float64]]:
     """Run a backtest for each set.
 
     A portfolio's drawdown and lowest cash within the session need every bar of
     all instruments, which a sweep doesn't keep.
     """
-    figures = []
+    figures, equity = [], []
     for done, values in enumerate(sets):
         progress(done, len(sets), "parameter sets")
         bound = bind(strategy, values)
@@ -393,6 +501,7 @@ def _run_one_by_one(
         )
         curve = portfolio_curve(whole)
         ends = np.append(np.flatnonzero(np.diff(curve.session)), len(curve.session) - 1)
+        equity.append(curve.equity[ends])
         figures.append(
             core_figures(
                 sum_headers(np.concatenate([sleeve.run.state["header"] for sleeve in sleeves])),
@@ -405,7 +514,7 @@ def _run_one_by_one(
             )
         )
     progress(len(sets), len(sets), "parameter sets")
-    return figures
+    return figures, np.array(equity)
 
 
 def _sweep_id(
