@@ -1,0 +1,294 @@
+"""The locked last period: bars that no choice may see, and a record of every look at them.
+
+A period is locked for a strategy's name, instruments and timeframe. From then
+on studies end before it. Looking is allowed, for that is what it is kept for,
+but every look is on record, and each one makes the next worth less.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from math import floor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Engine
+
+from foundation.clock import Clock
+from foundation.errors import DataError, SpecError
+from foundation.progress import Progress, silent
+from market_data.store import Store, base_symbol
+from research.backtest import Backtest, BacktestRequest, load_instrument, run_backtest
+from research.summary import Summary
+from research.writing import write_result
+from strategies.studies import LockedPeriod, find_locks, lock_period, record_opening
+from strategies.versions import save_version
+from trading.document import canonical
+from trading.expressions.strategy import bind, resolve_strategy
+
+SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A request that keeps out of locked periods.
+
+    Attributes
+    ----------
+    request : BacktestRequest
+        Ends before the first locked session.
+    locks : tuple of LockedPeriod
+        What is locked of its strategy and instruments.
+    note : str
+        What was cut off, for whoever asked; empty when nothing was.
+    """
+
+    request: BacktestRequest
+    locks: tuple[LockedPeriod, ...] = ()
+    note: str = ""
+
+
+def instruments_of(request: BacktestRequest) -> tuple[str, ...]:
+    """Return the instruments of a request, sorted, without the source of their bars.
+
+    A file that is asked for without a symbol goes by its own name.
+    """
+    named = request.symbols or tuple(request.document.instruments)
+    if not named and request.source is not None:
+        named = (request.source.stem,)
+    return tuple(sorted({base_symbol(symbol) for symbol in named}))
+
+
+def locks_of(engine: Engine, request: BacktestRequest) -> list[LockedPeriod]:
+    """Return what is locked of a request's strategy, instruments and timeframe."""
+    return find_locks(
+        engine,
+        name=request.document.name,
+        instruments=instruments_of(request),
+        timeframe=request.document.timeframe,
+    )
+
+
+def guard(engine: Engine, request: BacktestRequest) -> Guarded:
+    """Cut a request that is to choose something to what is not locked.
+
+    Raises
+    ------
+    DataError
+        If it asks for locked sessions by its start or end: whoever writes a
+        date down must not get another without being told.
+    """
+    locks = tuple(locks_of(engine, request))
+    if not locks:
+        return Guarded(request)
+    first = min(one.first_session for one in locks)
+    last = first - timedelta(days=1)
+    for name, asked in (("start", request.start), ("end", request.end)):
+        if asked is not None and asked >= first:
+            raise DataError(
+                f"sessions of {request.document.name} from {first} on are locked, and {name} is "
+                f"{asked}; end by {last}, or look once with `quarterdeck holdout open`"
+            )
+    if request.end is not None:
+        return Guarded(request, locks)
+    return Guarded(
+        replace(request, end=last), locks, f"sessions from {first} on are locked and were left out"
+    )
+
+
+def lock(
+    engine: Engine,
+    request: BacktestRequest,
+    store: Store,
+    *,
+    first_session: date | None = None,
+    share: float = SHARE,
+    reason: str = "",
+    by: str = "",
+    clock: Clock | None = None,
+) -> LockedPeriod:
+    """Lock the last period of a request's bars.
+
+    Parameters
+    ----------
+    first_session : date, optional
+        From which session on; by the share of sessions when not given.
+    share : float
+        Of all sessions stored, above 0 and below 1.
+    by : str
+        Who locks; the user of the operating system when empty.
+
+    Raises
+    ------
+    SpecError
+        If the share is none.
+    DataError
+        If nothing is left on either side, or another period is locked.
+    """
+    if not 0.0 < share < 1.0:
+        raise SpecError(f"must be above 0 and below 1, got {share:g}", path="share")
+    instruments = instruments_of(request)
+    sessions = _sessions(request, store)
+    at = len(sessions) - floor(share * len(sessions))
+    if first_session is not None:
+        at = int(np.searchsorted(sessions, np.datetime64(first_session, "D").astype(np.int64)))
+    if not 0 < at < len(sessions):
+        raise DataError(
+            f"a lock must leave sessions on both sides; there are {len(sessions):,}, from "
+            f"{_day(sessions[0])} to {_day(sessions[-1])}"
+        )
+    document = request.document
+    save_version(engine, name=document.name, document=canonical(document), author=by or _user())
+    return lock_period(
+        engine,
+        name=document.name,
+        instruments=instruments,
+        timeframe=document.timeframe,
+        first_session=first_session or date.fromisoformat(_day(sessions[at])),
+        by=by or _user(),
+        reason=reason,
+        clock=clock,
+    )
+
+
+def _sessions(request: BacktestRequest, store: Store) -> np.ndarray:
+    strategy = resolve_strategy(request.document)
+    bound = bind(strategy, request.values)
+    whole = replace(request, start=None, end=None)
+    symbols = request.symbols or strategy.instruments
+    if not symbols and request.source is None:
+        raise SpecError("no instrument is named by the document or the command", path="instruments")
+    loaded = [load_instrument(whole, strategy, bound, one, store) for one in symbols or ("",)]
+    return np.unique(np.concatenate([one.bars.session for one in loaded]))
+
+
+def open_period(
+    engine: Engine,
+    request: BacktestRequest,
+    store: Store,
+    *,
+    home: Path,
+    out: Path | None = None,
+    reason: str,
+    by: str = "",
+    clock: Clock | None = None,
+    progress: Progress = silent,
+) -> tuple[Summary, Path, LockedPeriod]:
+    """Run a backtest over the locked period alone, on record before its result is written.
+
+    Returns
+    -------
+    (Summary, Path, LockedPeriod)
+        The result, its folder, and the lock with this opening.
+
+    Raises
+    ------
+    DataError
+        If nothing is locked, or no reason is given.
+    """
+    if not reason.strip():
+        raise DataError("a reason is required for opening a locked period")
+    locks = locks_of(engine, request)
+    if not locks:
+        raise DataError(
+            f"nothing of {request.document.name} on {', '.join(instruments_of(request))} is locked"
+        )
+    locked = min(locks, key=lambda one: one.first_session)
+    asked = replace(request, start=locked.first_session, end=None)
+    finished = run_backtest(asked, store, progress=progress)
+    directory = out or home / "results" / finished.strategy.name / finished.run_id
+    document = request.document
+    save_version(engine, name=document.name, document=canonical(document), author=by or _user())
+    record_opening(
+        engine,
+        locked,
+        version_hash=finished.version,
+        result_id=finished.run_id,
+        result_directory=str(directory),
+        by=by or _user(),
+        reason=reason,
+        clock=clock,
+    )
+    summary = write_result(finished, directory)
+    again = next(
+        one for one in locks_of(engine, request) if one.locked_period_id == locked.locked_period_id
+    )
+    return summary, directory, again
+
+
+def record_looks(
+    engine: Engine, backtest: Backtest, directory: Path, *, by: str = "", clock: Clock | None = None
+) -> list[LockedPeriod]:
+    """Put a plain backtest that traded in a locked period on record as an opening.
+
+    Its version must be stored.
+
+    Returns
+    -------
+    list of LockedPeriod
+        Those that it looked at.
+    """
+    locks = locks_of(engine, backtest.request)
+    last = max(int(sleeve.loaded.bars.session[-1]) for sleeve in backtest.sleeves)
+    seen = [one for one in locks if one.first_session.isoformat() <= _day(last)]
+    for locked in seen:
+        record_opening(
+            engine,
+            locked,
+            version_hash=backtest.version,
+            result_id=backtest.run_id,
+            result_directory=str(directory),
+            by=by or _user(),
+            reason="a backtest over the locked sessions",
+            clock=clock,
+        )
+    return seen
+
+
+def describe_locks(locks: Sequence[LockedPeriod]) -> list[dict[str, Any]]:
+    """Return what a study's result says of the locked periods of its data."""
+    return [
+        {
+            "instruments": list(one.instruments),
+            "timeframe": one.timeframe,
+            "first_session": one.first_session.isoformat(),
+            "locked_at": one.locked_at.isoformat(),
+            "locked_by": one.locked_by,
+            "reason": one.reason,
+            "n_openings": len(one.openings),
+            "openings": [
+                {
+                    "opened_at": look.opened_at.isoformat(),
+                    "opened_by": look.opened_by,
+                    "reason": look.reason,
+                    "version_hash": look.version_hash,
+                    "result_id": look.result_id,
+                    "result_directory": look.result_directory,
+                }
+                for look in one.openings
+            ],
+        }
+        for one in locks
+    ]
+
+
+def opened_words(n_openings: int) -> str:
+    """Write how often a locked period was opened."""
+    if n_openings == 0:
+        return "never opened"
+    return f"opened {'once' if n_openings == 1 else f'{n_openings} times'}"
+
+
+def _day(days: Any) -> str:
+    return str(np.datetime64(int(days), "D"))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""  # A container may run under a number that no user has.
