@@ -14,12 +14,14 @@ import os
 import secrets
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from foundation.errors import DataError
+from foundation.objects import ObjectPath, Place
 
 PARTIAL_SUFFIX = ".partial"
 
@@ -29,12 +31,12 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Place, content: bytes) -> None:
     """Write a file whole, replacing the one before.
 
     Parameters
     ----------
-    path : Path
+    path : Path or ObjectPath
         The target; its folder is made if needed.
     content : bytes
         All that the file holds.
@@ -49,24 +51,25 @@ def write_bytes(path: Path, content: bytes) -> None:
         partial.write_bytes(content)
 
 
-def write_text(path: Path, content: str) -> None:
+def write_text(path: Place, content: str) -> None:
     """Write a UTF-8 file whole, as `write_bytes` does, with line ends untouched."""
     write_bytes(path, content.encode("utf-8"))
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Place) -> Iterator[Path]:
     """Let the caller write a temporary file that then becomes `path`.
 
     Parameters
     ----------
-    path : Path
+    path : Path or ObjectPath
         The target; its folder is made if needed.
 
     Yields
     ------
     Path
-        Where to write, in the same folder. The target changes only when the
+        Where to write: in the same folder, or in one of this machine's own
+        for a file that goes to an object store. The target changes only when the
         block ends without an error.
 
     Raises
@@ -75,6 +78,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
         If the disk is full, the target can't be written, or the block wrote
         nothing; the file before is unchanged.
     """
+    if isinstance(path, ObjectPath):
+        with _uploaded_file(path) as partial:
+            yield partial
+        return
     path = Path(path)
     with _reported(path, in_block=False):
         partial = _start_partial(path)
@@ -89,6 +96,17 @@ def atomic_file(path: Path) -> Iterator[Path]:
             _flush(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _uploaded_file(path: ObjectPath) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="quarterdeck-") as folder:
+        partial = Path(folder) / path.name
+        with _reported(partial, in_block=True):
+            yield partial
+        if not partial.is_file():
+            raise DataError(f"nothing was written for {path}")
+        path.write_bytes(partial.read_bytes())
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Where the data home is: the one setting that is needed before all others.
+"""Where the data home and the bars are: the settings that are needed before all others.
 
 Apart from `settings` because reading it must not cost the import of pydantic:
-`quarterdeck backtest` needs only this path.
+`quarterdeck backtest` needs only these.
 """
 
 from __future__ import annotations
@@ -11,6 +11,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def store_url(environment: Mapping[str, str] | None = None) -> str:
+    """Return where bars are kept if not in the data home, such as ``s3://firm/bars``, or ``""``.
+
+    Parameters
+    ----------
+    environment : mapping, optional
+        Where to look for ``QUARTERDECK_STORE_URL``; ``os.environ`` by default.
+    """
+    return (os.environ if environment is None else environment).get("QUARTERDECK_STORE_URL", "")
 
 
 def data_home(environment: Mapping[str, str] | None = None) -> Path:

@@ -11,11 +11,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from foundation.errors import SettingsError
 from foundation.home import data_home
+from foundation.memory import MEMORY_BYTES_LEAST
 
 PREFIX = "QUARTERDECK_"
 
@@ -36,6 +37,15 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class Executor(StrEnum):
+    """Which processes run the steps of a Dagster run."""
+
+    IN_PROCESS = "in_process"  # All in the run's own process: kernels are loaded once.
+    MULTIPROCESS = "multiprocess"  # Each in a process of its own, several at once.
+    CELERY = "celery"  # Each by a Celery worker; needs the package dagster-celery.
+    KUBERNETES = "kubernetes"  # Each in a pod of its own; needs the package dagster-k8s.
+
+
 class Settings(BaseSettings):
     """All settings; each is read from ``QUARTERDECK_<NAME>``.
 
@@ -48,19 +58,36 @@ class Settings(BaseSettings):
         SQLAlchemy URL of the record, ``sqlite:///…`` or
         ``postgresql+psycopg://…``; by default a SQLite file in the home.
         May hold a password, so it isn't shown by ``repr``.
+    store_url : str
+        Where bars are kept if not in the home, such as ``s3://firm/bars``.
     kafka_url : str
         The bus; empty for the embedded one.
     log_level, log_format
         Of a process that stays, such as `quarterdeck up`.
+    executor : Executor
+        Of Dagster's runs.
+    run_memory_bytes_max : ByteSize or None
+        Ceiling for the process of a Dagster run that states none itself, such
+        as ``4GiB``; None for no ceiling.
+    requests_running_max : int
+        How many requested backtests are handed to Dagster at once; the others
+        wait in the database, where a higher priority may overtake them.
+    schedule_calendar : str
+        The exchange whose close the nightly schedules follow, such as ``XNYS``.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
 
     home: Path = Field(default_factory=data_home)
     database_url: Annotated[str, Field(repr=False)] = ""
+    store_url: str = ""
     kafka_url: str = ""
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.CONSOLE
+    executor: Executor = Executor.IN_PROCESS
+    run_memory_bytes_max: Annotated[ByteSize, Field(ge=MEMORY_BYTES_LEAST)] | None = None
+    requests_running_max: Annotated[int, Field(ge=1)] = 4
+    schedule_calendar: str = "XNYS"
 
     @field_validator("home")
     @classmethod

@@ -61,9 +61,9 @@ def import_bars(
 
     Example: [bold]quarterdeck import SPY_1m.csv --calendar XNYS --timezone America/New_York[/]
     """
-    from market_data.store import Store
+    from market_data.store import open_store
 
-    store = Store(data_home())
+    store = open_store(data_home())
     if file == SAMPLE_WORD and not Path(file).exists():
         from market_data.sample_set import load_sample
 
@@ -163,9 +163,9 @@ def bars(
 
     Example: [bold]quarterdeck bars AAPL 1d[/]
     """
-    from market_data.store import Store
+    from market_data.store import open_store
 
-    store = Store(data_home())
+    store = open_store(data_home())
     found = store.list_series()
     if symbol:
         found = [one for one in found if one.symbol == symbol]

@@ -129,10 +129,10 @@ def _migrate(settings: Settings) -> None:
 
 def _load_sample(home: Path) -> None:
     from market_data.sample_set import load_sample
-    from market_data.store import Store
+    from market_data.store import open_store
 
     with progress_bar("Sample data") as progress:
-        series = load_sample(Store(home), progress)
+        series = load_sample(open_store(home), progress)
     say(f"Sample data: {', '.join(f'{one.symbol} {one.timeframe}' for one in series)}")
 
 

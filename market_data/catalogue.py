@@ -17,12 +17,14 @@ sessions : calendar, date, open, close
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from foundation.files import atomic_file
+from foundation.objects import ObjectPath, Place
 from market_data.series import Series
 from market_data.store import Store
 from trading.instruments import Instrument
@@ -45,7 +47,7 @@ def open_catalogue(store: Store) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     wanted = signature(store)
-    path = store.home / CATALOGUE_NAME
+    path = store.local / CATALOGUE_NAME
     if not path.exists() or _stored_signature(path) != wanted:
         wanted = rebuild_catalogue(store)
     connection = duckdb.connect(str(path), read_only=True)
@@ -54,9 +56,23 @@ def open_catalogue(store: Store) -> duckdb.DuckDBPyConnection:
         # of this process still holds the file that was renamed over.
         connection.close()
         connection = duckdb.connect(":memory:")
+        _reach_bucket(connection, store)
         _fill(connection, store, wanted)
     connection.execute("SET TimeZone = 'UTC'")
+    _reach_bucket(connection, store)
     return connection
+
+
+def _reach_bucket(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
+    """Let DuckDB read from the store's bucket, through Arrow: its own extension is a download."""
+    if not isinstance(store.home, ObjectPath):
+        return
+    from fsspec.implementations.arrow import ArrowFSWrapper
+
+    class _Bucket(ArrowFSWrapper):
+        protocol = "s3"
+
+    connection.register_filesystem(_Bucket(store.home.arrow_filesystem()))
 
 
 def rebuild_catalogue(store: Store) -> str:
@@ -64,9 +80,10 @@ def rebuild_catalogue(store: Store) -> str:
     import duckdb
 
     wanted = signature(store)
-    with atomic_file(store.home / CATALOGUE_NAME) as partial:
+    with atomic_file(store.local / CATALOGUE_NAME) as partial:
         connection = duckdb.connect(str(partial))
         try:
+            _reach_bucket(connection, store)
             _fill(connection, store, wanted)
         finally:
             connection.close()
@@ -77,15 +94,25 @@ def signature(store: Store) -> str:
     """Return a digest of what the catalogue must show: which files are whose."""
     digest = hashlib.sha256(f"{_LAYOUT} {store.home.absolute()}".encode())
     patterns = ("bars/*/*/series.json", "instruments/*.json")
+    if isinstance(store.home, ObjectPath):
+        # A listing names the versions; to read them all would be a request for each.
+        tables = ("actions/*.parquet", "sessions/*.parquet")
+        found = (one for name in (*patterns, *tables) for one in store.home.glob_versions(name))
+        for place, version in sorted(found):
+            digest.update(f"{place} {version}".encode())
+        return digest.hexdigest()
     for path in sorted(p for pattern in patterns for p in store.home.glob(pattern)):
         digest.update(path.read_bytes())
-    for path in sorted(p for name in ("actions", "sessions") for p in _files(store, name)):
+    for path in sorted(
+        p for name in ("actions", "sessions") for p in store.home.glob(f"{name}/*.parquet")
+    ):
         digest.update(f"{path.name} {path.stat().st_mtime_ns} {path.stat().st_size}".encode())
     return digest.hexdigest()
 
 
-def _files(store: Store, folder: str) -> list[Path]:
-    return sorted(store.home.glob(f"{folder}/*.parquet"))
+def _files(store: Store, folder: str) -> list[Place]:
+    found: Iterator[Place] = store.home.glob(f"{folder}/*.parquet")
+    return sorted(found)
 
 
 def _stored_signature(path: Path) -> str:
@@ -123,7 +150,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, store: Store, wanted: str) -> N
     _fill_instruments(connection, store)
 
 
-def _quoted(path: Path) -> str:
+def _quoted(path: Place) -> str:
     return "'" + str(path.absolute()).replace("'", "''") + "'"
 
 
@@ -146,13 +173,14 @@ def _bars_sql(store: Store, all_series: list[Series]) -> str:
     )
 
 
-def _per_file(paths: list[Path], name: str) -> str:
+def _per_file(paths: list[Place], name: str) -> str:
     """Return one SELECT per file, each with its name as a column."""
     parts = []
     for path in paths:
         word = unquote(path.stem).replace("'", "''")
         parts.append(f"SELECT '{word}' AS {name}, * FROM read_parquet({_quoted(path)})")
-    return " UNION ALL ".join(parts)
+    # By name: actions have columns that not every source states.
+    return " UNION ALL BY NAME ".join(parts)
 
 
 def _actions_sql(store: Store) -> str:

@@ -19,7 +19,7 @@ from market_data.building import attach_finer, build_bars, select_bars
 from market_data.checks import Finding, find_adjusted_prices
 from market_data.columns import BarColumns
 from market_data.sessions import SessionTable, date_of, days_of
-from market_data.store import Store, content_digest, with_calendar
+from market_data.store import Store, content_digest, open_store, with_calendar
 from market_data.timeframes import DAY_NS, parse_timeframe
 from trading.bars import Bars
 from trading.instruments import Instrument
@@ -215,7 +215,7 @@ def _read_file(
     from market_data.importing import read_file
 
     checked = read_file(
-        store or Store(data_home()),
+        store or open_store(data_home()),
         path,
         symbol=symbol,
         timeframe=timeframe,

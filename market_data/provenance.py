@@ -12,7 +12,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from foundation.errors import DataError
 from foundation.files import atomic_file
+from foundation.objects import ObjectPath, Place
 from market_data.columns import (
     ASK_NAMES,
     BID_NAMES,
@@ -140,7 +140,7 @@ class Revision:
     new: NDArray[np.float64]
 
 
-def read_records(folder: Path, name: str, kind: str) -> pa.Table:
+def read_records(folder: Place, name: str, kind: str) -> pa.Table:
     """Return a table of records, empty for a series that has none.
 
     Parameters
@@ -153,13 +153,16 @@ def read_records(folder: Path, name: str, kind: str) -> pa.Table:
     if not name:
         return SCHEMAS[kind].empty_table()
     try:
-        with pq.ParquetFile(folder / name) as file:
+        path = folder / name
+        with pq.ParquetFile(path.open() if isinstance(path, ObjectPath) else path) as file:
             return file.read(use_threads=False)
+    except FileNotFoundError:
+        raise
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{folder / name} is damaged: {str(error).splitlines()[0]}") from error
 
 
-def write_records(folder: Path, kind: str, table: pa.Table) -> str:
+def write_records(folder: Place, kind: str, table: pa.Table) -> str:
     """Write a table of records under a name of its content, and return the name."""
     if table.num_rows == 0:
         return ""

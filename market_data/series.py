@@ -9,12 +9,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 
 from foundation.errors import DataError
 from foundation.files import PARTIAL_SUFFIX, atomic_file, write_text
+from foundation.objects import ObjectPath, Place
 from market_data.columns import BarColumns, merge_columns
 from market_data.provenance import (
     PROVENANCE,
@@ -37,6 +37,7 @@ from market_data.timeframes import Timeframe
 SERIES_FORMAT = 2
 WHOLE_SERIES = "all"
 _FEWEST_FOR_THREADS = 6
+N_REQUESTS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,15 @@ def _moment(ns: int) -> datetime:
 
 
 @contextmanager
-def series_lock(folder: Path) -> Iterator[None]:
-    """Hold a series against other writers, of this process or another."""
+def series_lock(folder: Place) -> Iterator[None]:
+    """Hold a series against other writers, of this process or another.
+
+    A bucket has no locks: there, whoever replaces ``series.json`` second is
+    told so by `replace_series` and does its work again.
+    """
+    if isinstance(folder, ObjectPath):
+        yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
@@ -112,10 +120,25 @@ def series_lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def read_series(path: Path) -> Series:
+def read_series(path: Place) -> Series:
     """Read ``series.json``; DataError if it is damaged."""
+    return _series(path, path.read_text("utf-8"))
+
+
+def read_series_version(path: Place) -> tuple[Series | None, str | None]:
+    """Read ``series.json`` if there is one, and what names this version of it in a bucket."""
     try:
-        fields = json.loads(path.read_text("utf-8"))
+        if isinstance(path, ObjectPath):
+            content, version = path.read_version()
+            return _series(path, content.decode("utf-8")), version
+        return read_series(path), None
+    except FileNotFoundError:
+        return None, None
+
+
+def _series(path: Place, text: str) -> Series:
+    try:
+        fields = json.loads(text)
         return Series(
             fields["symbol"],
             fields["timeframe"],
@@ -129,20 +152,43 @@ def read_series(path: Path) -> Series:
         raise DataError(f"{path} is damaged: {error}") from error
 
 
-def write_series(folder: Path, series: Series) -> None:
-    """Replace ``series.json``: from now on the series is this one."""
+def replace_series(folder: Place, series: Series, version: str | None) -> None:
+    """Replace ``series.json``: from now on the series is this one.
+
+    Raises
+    ------
+    ContentChanged
+        In a bucket, if someone else replaced it since this version was read.
+    """
     fields = {"format": SERIES_FORMAT, **asdict(series)}
-    write_text(folder / "series.json", json.dumps(fields, indent=1, sort_keys=True) + "\n")
+    text = json.dumps(fields, indent=1, sort_keys=True) + "\n"
+    path = folder / "series.json"
+    if isinstance(path, ObjectPath):
+        path.replace_content(text.encode(), version)
+    else:
+        write_text(path, text)
 
 
-def remove_unnamed(folder: Path, series: Series) -> None:
-    """Remove replaced files and what a killed writer left; the lock is held."""
-    named = {file.name for file in series.files}
-    named |= {series.provenance, series.revisions, series.quarantine}
+def remove_unnamed(folder: Place, before: Series | None, after: Series) -> None:
+    """Remove what `after` has replaced, and locally what a killed writer left; the lock is held.
+
+    In a bucket an unnamed file may be one that another writer is about to
+    name, so there only the files of `before` go.
+    """
+    named = _file_names(after)
+    if isinstance(folder, ObjectPath):
+        for name in _file_names(before) - named if before is not None else ():
+            (folder / name).unlink(missing_ok=True)
+        return
     for pattern in ("*.parquet", f".*{PARTIAL_SUFFIX}"):
         for path in folder.glob(pattern):
             if path.name not in named:
                 path.unlink(missing_ok=True)
+
+
+def _file_names(series: Series) -> set[str]:
+    names = {file.name for file in series.files}
+    return (names | {series.provenance, series.revisions, series.quarantine}) - {""}
 
 
 def part_of(file_name: str) -> str:
@@ -187,7 +233,7 @@ class MergedPart:
 
 
 def merge_parts(
-    folder: Path,
+    folder: Place,
     before: Series | None,
     frame: Timeframe,
     columns: BarColumns,
@@ -221,7 +267,7 @@ def provenance_of(
     ]
 
 
-def write_part(folder: Path, part: str, columns: BarColumns) -> StoredFile:
+def write_part(folder: Place, part: str, columns: BarColumns) -> StoredFile:
     """Write a part under a name of its content; it belongs to no series yet."""
     table = columns.to_table()
     name = f"{part}.{columns.digest()[:12]}.parquet"
@@ -230,21 +276,25 @@ def write_part(folder: Path, part: str, columns: BarColumns) -> StoredFile:
     return StoredFile(name, columns.n_bars, int(columns.ts[0]), int(columns.ts[-1]))
 
 
-def read_all(paths: list[Path]) -> list[pa.Table]:
+def read_all(paths: Sequence[Place]) -> list[pa.Table]:
     """Read files of one series; errors are those of `read_parquet`."""
     # Months are small: whole files side by side are faster than the columns
     # of one file side by side.
-    if len(paths) < _FEWEST_FOR_THREADS:
+    in_bucket = bool(paths) and isinstance(paths[0], ObjectPath)
+    if len(paths) < (2 if in_bucket else _FEWEST_FOR_THREADS):
         return [read_parquet(path) for path in paths]
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+    # A request to a bucket waits, a file of this machine is decompressed.
+    n_threads = N_REQUESTS_AT_ONCE if in_bucket else min(os.cpu_count() or 1, 8)
+    with ThreadPoolExecutor(n_threads) as pool:
         return list(pool.map(read_parquet, paths))
 
 
-def read_parquet(path: Path) -> pa.Table:
+def read_parquet(path: Place) -> pa.Table:
     """Read a Parquet file; DataError if it is damaged, FileNotFoundError if absent."""
     try:
         # A stored file is never changed in place, so that it can be mapped.
-        with pq.ParquetFile(path, memory_map=True) as file:
+        source = path.open() if isinstance(path, ObjectPath) else path
+        with pq.ParquetFile(source, memory_map=True) as file:
             return file.read(use_threads=False)
     except FileNotFoundError:
         raise

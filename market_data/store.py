@@ -23,6 +23,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -36,7 +38,14 @@ from numpy.typing import NDArray
 from foundation.clock import Clock, SystemClock
 from foundation.errors import DataError
 from foundation.files import atomic_file, write_text
-from market_data.building import DATED_ACTION
+from foundation.home import data_home, store_url
+from foundation.objects import SCHEME, ContentChanged, ObjectPath, Place
+from market_data.action_records import (
+    ACTION_RECORD,
+    known_actions,
+    records_of_table,
+    table_of_actions,
+)
 from market_data.calendars import (
     ALWAYS_OPEN,
     FIRST_DATE,
@@ -67,6 +76,7 @@ from market_data.provenance import (
 )
 from market_data.provenance import in_force as bars_in_force
 from market_data.series import (
+    N_REQUESTS_AT_ONCE,
     Series,
     merge_parts,
     part_of,
@@ -74,19 +84,30 @@ from market_data.series import (
     read_all,
     read_parquet,
     read_series,
+    read_series_version,
     remove_unnamed,
+    replace_series,
     series_lock,
     write_part,
-    write_series,
 )
 from market_data.sessions import SessionTable, date_of
 from market_data.timeframes import DAY_NS, parse_timeframe
 from trading.instruments import Instrument
 
-__all__ = ["Series", "Store", "base_symbol", "content_digest", "source_of", "with_calendar"]
+__all__ = [
+    "Series",
+    "Store",
+    "base_symbol",
+    "content_digest",
+    "open_store",
+    "source_of",
+    "with_calendar",
+]
 
 # Between an instrument and the source of its bars, where several sources are stored.
 SOURCE_MARK = "@"
+# A writer of a bucket that was not alone begins again, at most so often.
+_N_TRIES = 20
 
 
 class Store:
@@ -94,27 +115,42 @@ class Store:
 
     Parameters
     ----------
-    home : Path
-        Made when the first thing is written.
+    home : Path, ObjectPath or str
+        Made when the first thing is written. A text ``s3://bucket/folder`` is
+        a folder in an object store.
+    local : Path, optional
+        Folder of this machine for what is made of the store and may be
+        deleted, such as the catalogue; `home` itself if it is one.
     clock : Clock, optional
         For the times of revisions whose provenance isn't given.
     """
 
-    def __init__(self, home: Path | str, *, clock: Clock | None = None) -> None:
-        self.home = Path(home)
+    def __init__(
+        self, home: Place | str, *, local: Path | None = None, clock: Clock | None = None
+    ) -> None:
+        if isinstance(home, str):
+            home = ObjectPath.of(home) if home.startswith(SCHEME) else Path(home)
+        self.home = home
+        self.local = local or (data_home() if isinstance(home, ObjectPath) else home)
         self._clock = clock or SystemClock()
 
     # Series of bars.
 
     def list_series(self) -> list[Series]:
         """Return all stored series, by symbol and length of timeframe."""
-        found = [read_series(path) for path in self.home.glob("bars/*/*/series.json")]
+        found = self._read_lists(list(self.home.glob("bars/*/*/series.json")))
         return sorted(found, key=lambda s: (s.symbol, parse_timeframe(s.timeframe).length_ns))
 
     def find_series(self, symbol: str, timeframe: str) -> Series | None:
         """Return one series, or None when nothing is stored of it."""
-        path = self.series_folder(symbol, timeframe) / "series.json"
-        return read_series(path) if path.exists() else None
+        return read_series_version(self.series_folder(symbol, timeframe) / "series.json")[0]
+
+    def _read_lists(self, paths: Sequence[Place]) -> list[Series]:
+        if not isinstance(self.home, ObjectPath):
+            return [read_series(path) for path in paths]
+        # Each is a request that waits.
+        with ThreadPoolExecutor(N_REQUESTS_AT_ONCE) as pool:
+            return list(pool.map(read_series, paths))
 
     def symbols(self) -> list[str]:
         """Return the symbols of which bars are stored, sorted."""
@@ -167,8 +203,8 @@ class Store:
         """
         frame = parse_timeframe(timeframe)
         folder = self.series_folder(symbol, timeframe)
-        with series_lock(folder):
-            before = self.find_series(symbol, timeframe)
+
+        def change(before: Series | None) -> Series | None:
             if before is not None and before.calendar != calendar:
                 raise DataError(
                     f"stored {timeframe} bars of {symbol} have calendar {before.calendar}, "
@@ -179,7 +215,6 @@ class Store:
             noted = [] if provenance is None else provenance_of(merged, provenance, known)
             changed = [part for part, one in merged.items() if one.changed]
             if before is not None and not changed and not noted and source in before.sources:
-                remove_unnamed(folder, before)
                 return before
             kept = {} if before is None else {part_of(file.name): file for file in before.files}
             for part in changed:
@@ -205,9 +240,38 @@ class Store:
                 rows.append(revision_rows(revised, by))
                 name = write_records(folder, REVISIONS, pa.concat_tables(rows))
                 after = replace(after, revisions=name)
-            write_series(folder, after)
-            remove_unnamed(folder, after)
             return after
+
+        after = self._change_series(symbol, timeframe, change)
+        if after is None:
+            raise AssertionError("writing bars always leaves a series")
+        return after
+
+    def _change_series(
+        self, symbol: str, timeframe: str, change: Callable[[Series | None], Series | None]
+    ) -> Series | None:
+        """Let `change` make a new series of the stored one, alone or again if it was not alone.
+
+        It writes its files beside the old ones; the last step names them. The
+        same series given back changes nothing.
+        """
+        folder = self.series_folder(symbol, timeframe)
+        for _ in range(_N_TRIES):
+            with series_lock(folder):
+                before, version = read_series_version(folder / "series.json")
+                after = change(before)
+                if after is None:
+                    return before
+                if after != before:
+                    try:
+                        replace_series(folder, after, version)
+                    except ContentChanged:
+                        continue
+                remove_unnamed(folder, before, after)
+                return after
+        raise DataError(
+            f"the {timeframe} bars of {symbol} are written by others all the time; try again"
+        )
 
     # What is known of stored bars.
 
@@ -217,7 +281,7 @@ class Store:
             self.series_folder(symbol, timeframe), self._series(symbol, timeframe)
         )
 
-    def _read_provenance(self, folder: Path, series: Series) -> list[PartProvenance]:
+    def _read_provenance(self, folder: Place, series: Series) -> list[PartProvenance]:
         return parts_of_rows(read_records(folder, series.provenance, PROVENANCE))
 
     def read_revisions(self, symbol: str, timeframe: str) -> pa.Table:
@@ -279,41 +343,49 @@ class Store:
         """
         if not reason.strip():
             raise DataError("bars go into quarantine for a reason; state it")
-        folder = self.series_folder(symbol, timeframe)
         asked = np.unique(np.asarray(ts, np.int64))
-        with series_lock(folder):
-            columns, series = self.read_columns(symbol, timeframe, with_quarantined=True)
-            unknown = asked[~np.isin(asked, columns.ts)]
-            if unknown.shape[0]:
-                raise DataError(
-                    f"no {timeframe} bar of {symbol} is stored at "
-                    f"{np.datetime64(int(unknown[0]) // 1000, 'us')}Z"
-                )
-            table = read_records(folder, series.quarantine, QUARANTINE)
+        columns, _ = self.read_columns(symbol, timeframe, with_quarantined=True)
+        unknown = asked[~np.isin(asked, columns.ts)]
+        if unknown.shape[0]:
+            raise DataError(
+                f"no {timeframe} bar of {symbol} is stored at "
+                f"{np.datetime64(int(unknown[0]) // 1000, 'us')}Z"
+            )
+
+        def add(table: pa.Table) -> tuple[pa.Table, int]:
             there = column_values(bars_in_force(table)["ts"], "i8") * 1000
             new = asked[~np.isin(asked, there)]
-            if new.shape[0]:
-                rows = quarantine_rows(new, reason=reason, by=by, at=at)
-                self._write_quarantine(folder, series, pa.concat_tables([table, rows]))
-            return int(new.shape[0])
+            rows = quarantine_rows(new, reason=reason, by=by, at=at)
+            return pa.concat_tables([table, rows]), int(new.shape[0])
+
+        return self._change_quarantine(symbol, timeframe, add)
 
     def release(
         self, symbol: str, timeframe: str, ts: NDArray[np.int64], *, by: str, at: datetime
     ) -> int:
         """Let bars out of quarantine, and return how many; that they were in it stays noted."""
-        folder = self.series_folder(symbol, timeframe)
-        with series_lock(folder):
-            series = self._series(symbol, timeframe)
-            table = read_records(folder, series.quarantine, QUARANTINE)
-            table, n_released = released(table, np.asarray(ts, np.int64), by=by, at=at)
-            if n_released:
-                self._write_quarantine(folder, series, table)
-            return n_released
+        times = np.asarray(ts, np.int64)
+        return self._change_quarantine(
+            symbol, timeframe, lambda table: released(table, times, by=by, at=at)
+        )
 
-    def _write_quarantine(self, folder: Path, series: Series, table: pa.Table) -> None:
-        after = replace(series, quarantine=write_records(folder, QUARANTINE, table))
-        write_series(folder, after)
-        remove_unnamed(folder, after)
+    def _change_quarantine(
+        self, symbol: str, timeframe: str, change: Callable[[pa.Table], tuple[pa.Table, int]]
+    ) -> int:
+        folder = self.series_folder(symbol, timeframe)
+        n_changed = 0
+
+        def rewrite(before: Series | None) -> Series | None:
+            nonlocal n_changed
+            if before is None:
+                raise DataError(self._not_stored(symbol, timeframe))
+            table, n_changed = change(read_records(folder, before.quarantine, QUARANTINE))
+            if not n_changed:
+                return None
+            return replace(before, quarantine=write_records(folder, QUARANTINE, table))
+
+        self._change_series(symbol, timeframe, rewrite)
+        return n_changed
 
     def _series(self, symbol: str, timeframe: str) -> Series:
         series = self.find_series(symbol, timeframe)
@@ -371,7 +443,7 @@ class Store:
         known = f"stored are {', '.join(symbols[:8])}" if symbols else "the store is empty"
         return f"no bars of {symbol} are stored; {known}"
 
-    def series_folder(self, symbol: str, timeframe: str) -> Path:
+    def series_folder(self, symbol: str, timeframe: str) -> Place:
         """Return where a series' files are."""
         return self.home / "bars" / f"timeframe={timeframe}" / _symbol_folder(symbol)
 
@@ -406,7 +478,8 @@ class Store:
 
     def list_instruments(self) -> list[Instrument]:
         """Return all stored instruments by symbol."""
-        symbols = sorted(unquote(path.stem) for path in self.home.glob("instruments/*.json"))
+        paths: Iterator[Place] = self.home.glob("instruments/*.json")
+        symbols = sorted(unquote(path.stem) for path in paths)
         return [found for symbol in symbols if (found := self.find_instrument(symbol))]
 
     # Corporate actions.
@@ -416,19 +489,12 @@ class Store:
 
         Parameters
         ----------
-        actions : DATED_ACTION array
-            By ex-date.
+        actions : DATED_ACTION or ACTION_RECORD array
+            By ex-date; records tell kind and day of announcement, too.
         source : str
             Recorded with each row.
         """
-        table = pa.table(
-            {
-                "ex_date": arrow_column(actions["ex_date"].astype(np.int32), pa.date32()),
-                "split_ratio": arrow_column(actions["split_ratio"], pa.float64()),
-                "dividend": arrow_column(actions["dividend"], pa.float64()),
-                "source": pa.array([source] * actions.shape[0], pa.string()),
-            }
-        )
+        table = table_of_actions(actions, source)
         path = self.home / "actions" / f"{_encode(symbol)}.parquet"
         if path.exists() and read_parquet(path).equals(table):
             return
@@ -436,22 +502,21 @@ class Store:
             pq.write_table(table, partial, compression="zstd")
 
     def read_actions(self, symbol: str) -> NDArray[np.void]:
-        """Return a symbol's splits and dividends, empty when none are stored.
+        """Return a symbol's splits and dividends by ex-date, empty when none are stored."""
+        return known_actions(self.read_action_records(symbol))
+
+    def read_action_records(self, symbol: str) -> NDArray[np.void]:
+        """Return a symbol's splits and dividends as ACTION_RECORDs, with all that is stated.
 
         Bars of one source (``AAPL@yahoo``) have those of the plain symbol,
         unless some are stored of their own.
         """
         path = self.home / "actions" / f"{_encode(symbol)}.parquet"
         if not path.exists() and base_symbol(symbol) != symbol:
-            return self.read_actions(base_symbol(symbol))
+            return self.read_action_records(base_symbol(symbol))
         if not path.exists():
-            return np.zeros(0, DATED_ACTION)
-        table = read_parquet(path)
-        actions = np.zeros(table.num_rows, DATED_ACTION)
-        actions["ex_date"] = column_values(table["ex_date"], "i4")
-        actions["split_ratio"] = column_values(table["split_ratio"], "f8")
-        actions["dividend"] = column_values(table["dividend"], "f8")
-        return actions
+            return np.zeros(0, ACTION_RECORD)
+        return records_of_table(read_parquet(path))
 
     # Sessions.
 
@@ -490,6 +555,11 @@ class Store:
         return table
 
 
+def open_store(home: Path) -> Store:
+    """Return the store of a data home: in it, or where ``QUARTERDECK_STORE_URL`` says."""
+    return Store(store_url() or home, local=home)
+
+
 def base_symbol(symbol: str) -> str:
     """Return the instrument that a symbol names: ``AAPL`` for ``AAPL@yahoo``.
 
@@ -526,7 +596,7 @@ def _symbol_folder(symbol: str) -> str:
     return f"symbol={_encode(symbol)}"
 
 
-def _read_sessions(path: Path, calendar: str) -> SessionTable:
+def _read_sessions(path: Place, calendar: str) -> SessionTable:
     table = read_parquet(path)
     metadata = table.schema.metadata or {}
     return SessionTable(
@@ -540,12 +610,12 @@ def _read_sessions(path: Path, calendar: str) -> SessionTable:
     )
 
 
-def _sessions_version(path: Path) -> str:
-    with pq.ParquetFile(path) as file:
+def _sessions_version(path: Place) -> str:
+    with pq.ParquetFile(path.open() if isinstance(path, ObjectPath) else path) as file:
         return (file.schema_arrow.metadata or {}).get(b"version", b"").decode()
 
 
-def _write_sessions(path: Path, sessions: SessionTable) -> None:
+def _write_sessions(path: Place, sessions: SessionTable) -> None:
     table = pa.table(
         {
             "date": arrow_column(sessions.date.astype(np.int32), pa.date32()),

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from assets.running import failing_in_one_line
 from foundation.database import make_engine
 from foundation.settings import Settings, load_settings
-from market_data.store import Store
+from market_data.store import Store, open_store
 
 
 @resource(description="The platform's settings, read from QUARTERDECK_… variables.")
@@ -29,7 +29,7 @@ def settings(_context: InitResourceContext) -> Settings:
 )
 def store(context: InitResourceContext) -> Store:
     """Return the store in the data home."""
-    return Store(context.resources.settings.home)
+    return open_store(context.resources.settings.home)
 
 
 @resource(

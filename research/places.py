@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from foundation.errors import DataError
-from market_data.store import Store
+from market_data.store import Store, open_store
 
 STORE = "store"
 
@@ -27,7 +27,7 @@ def bars_source(bars: str, home: Path) -> tuple[Path | None, Store]:
         If it names nothing that exists.
     """
     if bars in ("", STORE):
-        return None, Store(home)
+        return None, open_store(home)
     path = Path(bars).expanduser()
     if path.is_dir():
         if not (path / "bars").is_dir():
@@ -35,7 +35,7 @@ def bars_source(bars: str, home: Path) -> tuple[Path | None, Store]:
         return None, Store(path)
     if not path.exists():
         raise DataError(f"no file of bars at {path}")
-    return path, Store(home)
+    return path, open_store(home)
 
 
 def result_directory(out: Path | None, home: Path, strategy: str, run_id: str) -> Path:

@@ -14,7 +14,7 @@ import polars as pl
 
 from foundation.errors import DataError
 from market_data.loading import load_bars
-from market_data.store import Store
+from market_data.store import open_store
 from research import look
 from research.charts import condition_columns
 from research.results import INDICATOR_PREFIX, PORTFOLIO, ResultFiles, Table
@@ -201,7 +201,7 @@ def _stored_candles(
     """Return the prices with open, high and low of stored bars; None unless they are the same."""
     try:
         loaded = load_bars(
-            Store(home), symbol, timeframe,
+            open_store(home), symbol, timeframe,
             start=prices["session"][0], end=prices["session"][-1], warmup=0,
         )  # fmt: skip
     except DataError:

@@ -237,13 +237,13 @@ write(store, join(minutes(date(2024, 1, 8)), minutes(date(2024, 2, 5))))
 )
 
 
-@pytest.mark.parametrize("moment", ["write_series", "remove_unnamed"])
+@pytest.mark.parametrize("moment", ["replace_series", "remove_unnamed"])
 def test_writer_killed_in_the_middle_leaves_the_old_series_or_the_new_one(store, moment):
     first = minutes(date(2024, 1, 5))
     write(store, first)
     assert _run(_KILLED, store.home, moment).wait() == -9
     read, _ = store.read_columns("X", "1m")
-    expected = [10] if moment == "write_series" else [10, 10, 10]
+    expected = [10] if moment == "replace_series" else [10, 10, 10]
     assert np.unique(read.session, return_counts=True)[1].tolist() == expected
     # The next writer finishes the work and cleans up.
     both = join(minutes(date(2024, 1, 8)), minutes(date(2024, 2, 5)))
