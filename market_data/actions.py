@@ -7,14 +7,18 @@ ratio and the dividend counted for one share held before the split.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foundation.errors import DataError
+from market_data.action_records import known_actions
 from market_data.building import DATED_ACTION
 from market_data.columns import BarColumns
+from market_data.sessions import days_of
 
 # The smallest split looked for is 3 for 2. A dividend below a quarter of the
 # price can't be mistaken for it; a larger one fails as a negative dividend.
@@ -191,3 +195,34 @@ def adjust_prices(
     left["dividend"] *= price_factor[before]
     left["split_ratio"] = 1.0
     return prices, bid, ask, left
+
+
+def adjusted_as_of(
+    columns: BarColumns,
+    actions: NDArray[np.void],
+    as_of: date,
+    adjust: Literal["splits", "all"] = "all",
+) -> BarColumns:
+    """Return the bars up to a day, adjusted as could be done at its close.
+
+    Parameters
+    ----------
+    columns : BarColumns
+        Raw bars.
+    actions : ACTION_RECORD or DATED_ACTION array
+        By ex-date. Those whose ex-date or announcement is after the day were
+        not known yet, and change nothing.
+    as_of : date
+        A session date; bars of later sessions are left out.
+    adjust : {"splits", "all"}
+        For splits, or for splits and dividends.
+
+    Notes
+    -----
+    What comes after the day never changes the series as of it: no later bar
+    or action is read.
+    """
+    n_bars = int(np.searchsorted(columns.session, days_of(as_of), "right"))
+    seen = columns.select(slice(0, n_bars))
+    prices, bid, ask, _ = adjust_prices(seen, known_actions(actions, as_of), adjust)
+    return replace(seen, prices=prices, bid=bid, ask=ask)

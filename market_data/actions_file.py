@@ -12,7 +12,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from foundation.errors import DataError
-from market_data.building import dated_actions
+from market_data.action_records import (
+    CASH_KINDS,
+    KINDS,
+    RATIO_KINDS,
+    action_records,
+    kind_of,
+    known_actions,
+)
 from market_data.store import Store
 
 _NAMES = {
@@ -20,6 +27,8 @@ _NAMES = {
     "split_ratio": ("split_ratio", "split"),
     "dividend": ("dividend", "dividends", "cash_dividend"),
     "symbol": ("symbol", "ticker"),
+    "kind": ("kind", "type", "action"),
+    "announced": ("announced", "announced_on", "announcement_date", "declared", "declaration_date"),
 }
 
 
@@ -32,6 +41,9 @@ def import_actions(store: Store, path: Path | str, *, symbol: str) -> int:
         CSV or Parquet with a column ``ex_date`` and ``split_ratio`` (new
         shares for one old share), ``dividend`` (cash for one share held
         before the split) or both; with a column ``symbol``, its rows are used.
+        A column ``kind`` (a name of `action_records.KINDS`) lets one day have
+        several actions, one of each kind, ``announced`` tells when each became
+        known.
 
     Returns
     -------
@@ -44,7 +56,7 @@ def import_actions(store: Store, path: Path | str, *, symbol: str) -> int:
         If the file can't be read or a row can't be right; nothing is changed.
     """
     path = Path(path)
-    actions = read_actions_file(path, symbol)
+    actions = read_action_records_file(path, symbol)
     if actions.shape[0] == 0:
         raise DataError(f"{path.name}: has no actions of {symbol}")
     store.write_actions(symbol, actions, path.name)
@@ -72,8 +84,19 @@ def read_actions_file(path: Path, symbol: str) -> NDArray[np.void]:
     DATED_ACTION array
         By ex-date; empty when the file has rows of other symbols only.
     """
+    return known_actions(read_action_records_file(path, symbol))
+
+
+def read_action_records_file(path: Path, symbol: str) -> NDArray[np.void]:
+    """Read a symbol's actions with all that the file states of them.
+
+    Returns
+    -------
+    ACTION_RECORD array
+        By ex-date; errors are those of `import_actions`.
+    """
     try:
-        return dated_actions(_actions(_rows(path), symbol))
+        return action_records(_actions(_rows(path), symbol))
     except DataError as error:
         raise DataError(f"{path.name}: {error}") from error
 
@@ -93,7 +116,9 @@ def _rows(path: Path) -> list[dict[str, object]]:
     return rows
 
 
-def _actions(rows: list[dict[str, object]], symbol: str) -> list[tuple[date, float, float]]:
+def _actions(
+    rows: list[dict[str, object]], symbol: str
+) -> list[tuple[date, float, float, date | None, int]]:
     columns = {str(name).strip().lower().replace(" ", "_"): name for name in rows[0]}
     found = {
         meaning: next((columns[alias] for alias in aliases if alias in columns), None)
@@ -104,27 +129,52 @@ def _actions(rows: list[dict[str, object]], symbol: str) -> list[tuple[date, flo
         raise DataError(f"no column for ex_date; there are {there}")
     if found["split_ratio"] is None and found["dividend"] is None:
         raise DataError(f"no column for split_ratio or dividend; there are {there}")
-    actions: list[tuple[date, float, float]] = []
-    lines: dict[date, int] = {}
+    actions: list[tuple[date, float, float, date | None, int]] = []
+    lines: dict[tuple[date, int], int] = {}
     for line, row in enumerate(rows, start=2):
         named = str(row[found["symbol"]]) if found["symbol"] else symbol
         if named != symbol:
             continue
-        ex_date = _date(row[found["ex_date"]], line)
-        if ex_date in lines:
-            raise DataError(f"line {line} has the ex-date of line {lines[ex_date]}")
-        lines[ex_date] = line
+        ex_date = _date(row[found["ex_date"]], line, "ex_date")
+        kind = _kind(row[found["kind"]] if found["kind"] else None, line)
+        if (ex_date, kind) in lines:
+            what = f" and its kind, {KINDS[kind]}" if kind else ""
+            raise DataError(f"line {line} has the ex-date of line {lines[ex_date, kind]}{what}")
+        lines[ex_date, kind] = line
         split_ratio = _number(row, found["split_ratio"], 1.0, "split_ratio", line)
         dividend = _number(row, found["dividend"], 0.0, "dividend", line)
         if not split_ratio > 0:
             raise DataError(f"line {line}: split_ratio is {split_ratio:g}, it must be above 0")
         if dividend < 0:
             raise DataError(f"line {line}: dividend is {dividend:g}, below 0")
-        actions.append((ex_date, split_ratio, dividend))
+        _check_kind(KINDS[kind], split_ratio, dividend, line)
+        announced = row[found["announced"]] if found["announced"] else None
+        known = None if announced in (None, "") else _date(announced, line, "announced")
+        actions.append((ex_date, split_ratio, dividend, known, kind))
     return actions
 
 
-def _date(value: object, line: int) -> date:
+def _kind(value: object, line: int) -> int:
+    try:
+        return kind_of("" if value is None else str(value))
+    except DataError as error:
+        raise DataError(f"line {line}: {error}") from error
+
+
+def _check_kind(kind: str, split_ratio: float, dividend: float, line: int) -> None:
+    if kind in RATIO_KINDS and (split_ratio == 1.0 or dividend):
+        raise DataError(
+            f"line {line}: a {kind} must have a split_ratio other than 1 and no dividend, has "
+            f"{split_ratio:g} and {dividend:g}"
+        )
+    if kind in CASH_KINDS and (split_ratio != 1.0 or not dividend):
+        raise DataError(
+            f"line {line}: a {kind} must have a dividend above 0 and no split_ratio, has "
+            f"{dividend:g} and {split_ratio:g}"
+        )
+
+
+def _date(value: object, line: int, name: str) -> date:
     if isinstance(value, datetime):
         return value.date()
     if isinstance(value, date):
@@ -132,7 +182,7 @@ def _date(value: object, line: int) -> date:
     try:
         return date.fromisoformat(str(value).strip()[:10])
     except ValueError as error:
-        raise DataError(f"line {line}: ex_date {value!r} is no date as 2024-01-31") from error
+        raise DataError(f"line {line}: {name} {value!r} is no date as 2024-01-31") from error
 
 
 def _number(row: dict[str, object], column: object, default: float, name: str, line: int) -> float:
