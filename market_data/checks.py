@@ -4,11 +4,16 @@ Refused is what no reader could repair without guessing: a missing price, a
 high below the low, two different bars of one time. A finding is for what has
 one plain remedy (identical bars twice) or is for a person to judge (a day
 without bars).
+
+A series too large for the memory is judged stretch by stretch, oldest first.
+What needs more than one bar to judge takes the stretches one after the other
+(`SessionCheck`, `SpacingCheck`, `GapCheck`, `MoveCheck`) and answers at the
+end; a small series is one stretch, judged by the same code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +57,63 @@ class Finding:
     name: str
     count: int
     message: str
+
+
+# In the order of the checks.
+_ORDER = (
+    "columns_ignored",
+    "no_final_newline",
+    "prices_are_mid",
+    "ambiguous_times",
+    "ranges_widened",
+    "no_volume",
+    "volume_missing",
+    "reordered",
+    "duplicates_dropped",
+    "outside_calendar_dropped",
+    "extended_hours",
+    "begin_at_open",
+    "quotes_unused",
+    "quotes_missing",
+    "quotes_crossed",
+    "missing_sessions",
+    "long_gap",
+    "missing_bars",
+    "prices_adjusted",
+    "large_moves",
+)
+
+
+class Findings:
+    """What was found in the stretches of a series, counts added up."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, str]] = {}
+
+    def add(self, name: str, count: int, text: str) -> None:
+        """Note a finding; ``{n}`` in the text stands for the count of all stretches."""
+        before, text = self._found.get(name, (0, text))
+        self._found[name] = (before + count, text)
+
+    def add_all(self, findings: Iterable[Finding]) -> None:
+        """Note findings of one stretch; a text that begins with its count gets that of all."""
+        for one in findings:
+            text = one.message.replace("{", "{{").replace("}", "}}")
+            count = f"{one.count} "
+            if text.startswith(count):
+                text = "{n} " + text.removeprefix(count)
+            self.add(one.name, one.count, text)
+
+    def as_tuple(self) -> tuple[Finding, ...]:
+        """Return the findings in the order of the checks."""
+        return tuple(
+            Finding(name, self._found[name][0], self._found[name][1].format(n=self._found[name][0]))
+            for name in sorted(self._found, key=_place_in_order)
+        )
+
+
+def _place_in_order(name: str) -> int:
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
 
 
 def stamp(ns: int) -> str:
@@ -136,7 +198,7 @@ def check_quotes(columns: BarColumns) -> list[Finding]:
 
 def ordered_rows(
     ts: NDArray[np.int64], values: list[NDArray[np.float64]], place: Place, what: str
-) -> tuple[NDArray[np.int64], list[Finding]]:
+) -> tuple[NDArray[np.int64] | None, int]:
     """Return the rows to keep, in time order, without identical duplicates.
 
     Parameters
@@ -148,22 +210,27 @@ def ordered_rows(
     what : str
         How to name a time in messages: ``time`` or ``session``.
 
+    Returns
+    -------
+    rows : int64 array or None
+        None for all rows as they are.
+    n_duplicates : int
+        Rows left out.
+
     Raises
     ------
     DataError
         If two bars of one time differ.
     """
-    findings = []
-    order: NDArray[np.int64] = np.arange(ts.shape[0])
+    order: NDArray[np.int64] | None = None
     if bool(np.any(ts[1:] < ts[:-1])):
-        n_back = int(np.sum(ts[1:] < ts[:-1]))
         order = np.argsort(ts, kind="stable")
-        backwards = n_back == ts.shape[0] - 1
-        text = "bars were newest first" if backwards else f"bars were out of order {n_back} times"
-        findings.append(Finding("reordered", n_back, f"{text}; sorted"))
-    again = np.flatnonzero(ts[order][1:] == ts[order][:-1])
+        ts = ts[order]
+    again = np.flatnonzero(ts[1:] == ts[:-1])
     if again.shape[0] == 0:
-        return order, findings
+        return order, 0
+    if order is None:
+        order = np.arange(ts.shape[0])
     one, other = order[again], order[again + 1]
     same = np.ones(again.shape[0], np.bool_)
     for block in values:
@@ -175,24 +242,52 @@ def ordered_rows(
             f"{place(int(other[i]))} is another bar of the same {what} as {place(int(one[i]))}, "
             "with other values"
         )
-    n_bars = int(again.shape[0])
-    findings.append(Finding("duplicates_dropped", n_bars, f"{n_bars} bars were there twice"))
-    return np.delete(order, again + 1), findings
+    return np.delete(order, again + 1), int(again.shape[0])
+
+
+class Distances:
+    """How far bars are from each other, over the stretches of a series."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+        self._last: int | None = None
+
+    def take(self, ts: NDArray[np.int64]) -> None:
+        """Count the distances of the next bars, in order of time."""
+        if self._last is not None and ts.shape[0]:
+            ts = np.concatenate(([self._last], ts))
+        if ts.shape[0]:
+            self._last = int(ts[-1])
+        distances = np.diff(ts)
+        # Almost all are the same, which is faster to count than to sort.
+        likely = int(np.median(distances[:999])) if distances.shape[0] else 0
+        other = distances[distances != likely]
+        if likely > 0:
+            self._count(likely, int(distances.shape[0] - other.shape[0]))
+        for value, count in zip(*np.unique(other[other > 0], return_counts=True), strict=True):
+            self._count(int(value), int(count))
+
+    def _count(self, distance: int, count: int) -> None:
+        self._counts[distance] = self._counts.get(distance, 0) + count
+
+    @property
+    def usual(self) -> int:
+        """Most frequent distance, nanoseconds; 0 for one bar."""
+        if not self._counts:
+            return 0
+        # The shortest of those that are as frequent.
+        return min(self._counts, key=lambda distance: (-self._counts[distance], distance))
 
 
 def spacing(ts: NDArray[np.int64]) -> int:
     """Return the most frequent distance between bars, nanoseconds; 0 for one bar."""
-    distances = np.diff(ts)
-    distances = distances[distances > 0]
-    if distances.shape[0] == 0:
-        return 0
-    values, counts = np.unique(distances, return_counts=True)
-    return int(values[np.argmax(counts)])
+    distances = Distances()
+    distances.take(ts)
+    return distances.usual
 
 
-def infer_timeframe(ts: NDArray[np.int64]) -> str:
-    """Return the timeframe that bars seem to have by their distances, or ''."""
-    usual = spacing(ts)
+def timeframe_of(usual: int) -> str:
+    """Return the timeframe that bars of this usual distance seem to have, or ''."""
     if usual == 0:
         return ""
     # Clock changes move a day's open by an hour, and holidays a week's.
@@ -203,128 +298,204 @@ def infer_timeframe(ts: NDArray[np.int64]) -> str:
     return name_of_length(usual) if usual % SECOND_NS == 0 else ""
 
 
-def check_spacing(ts: NDArray[np.int64], timeframe: Timeframe) -> None:
-    """Refuse intraday bars whose distances are not those of their timeframe.
+class SpacingCheck:
+    """Refuses intraday bars whose distances are not those of their timeframe."""
 
-    Raises
-    ------
-    DataError
-        If bars are nearer to each other than the timeframe, most are further
-        apart, or whole days have another spacing.
-    """
-    distances = np.diff(ts)
-    if distances.shape[0] == 0:
-        return
-    near = distances < timeframe.length_ns
-    if bool(near.any()):
-        i = int(np.argmax(near))
+    def __init__(self, timeframe: Timeframe) -> None:
+        self._timeframe = timeframe
+        self._distances = Distances()
+        self._n_distances = 0
+        self._n_near = 0
+        self._near: tuple[int, int] | None = None
+        self._odd: tuple[int, int, int] | None = None
+        # Bars of the last day wait for the rest of it.
+        self._waiting: NDArray[np.int64] = np.zeros(0, np.int64)
+
+    def take(self, ts: NDArray[np.int64]) -> None:
+        """Judge the next bars, in order of time."""
+        length = self._timeframe.length_ns
+        self._distances.take(ts)
+        before = self._waiting[-1:]
+        joined = ts if before.shape[0] == 0 else np.concatenate((before, ts))
+        distances = np.diff(joined)
+        self._n_distances += distances.shape[0]
+        near = distances < length
+        if bool(near.any()):
+            self._n_near += int(near.sum())
+            if self._near is None:
+                i = int(np.argmax(near))
+                self._near = (int(joined[i]), int(distances[i]))
+        if self._waiting.shape[0]:
+            ts = np.concatenate((self._waiting, ts))
+        if ts.shape[0]:
+            last_day = int(np.searchsorted(ts, ts[-1] // DAY_NS * DAY_NS, "left"))
+            self._judge_days(ts[: last_day + 1], last_day)
+            self._waiting = ts[last_day:]
+
+    def _judge_days(self, ts: NDArray[np.int64], n_bars: int) -> None:
+        """Judge whole days; a bar's distance is that to the next one, which may be of the next."""
+        if n_bars == 0 or self._odd is not None:
+            return
+        fits = np.zeros(n_bars, np.int64)
+        fits[: ts.shape[0] - 1] = np.diff(ts) == self._timeframe.length_ns
+        day = ts[:n_bars] // DAY_NS
+        starts = np.flatnonzero(np.append(True, day[1:] != day[:-1]))
+        n_of_day = np.diff(np.append(starts, n_bars))
+        odd = (np.add.reduceat(fits, starts) == 0) & (n_of_day > _FEWEST_DISTANCES)
+        if bool(odd.any()):
+            i = int(np.argmax(odd))
+            start, n_odd = int(starts[i]), int(n_of_day[i])
+            self._odd = (int(day[start]), n_odd, spacing(ts[start : start + n_odd]))
+
+    def finish(self) -> None:
+        """Judge the whole.
+
+        Raises
+        ------
+        DataError
+            If bars are nearer to each other than the timeframe, most are
+            further apart, or whole days have another spacing.
+        """
+        name = self._timeframe.name
+        self._judge_days(self._waiting, self._waiting.shape[0])
         # A session's last bar may be short, and the next session's open near.
-        if int(near.sum()) > max(1, distances.shape[0] // 10):
+        if self._near is not None and self._n_near > max(1, self._n_distances // 10):
             raise DataError(
-                f"bars are {name_of_length(int(distances[i]))} apart at {stamp(ts[i])} where "
-                f"{timeframe.name} is stated"
+                f"bars are {name_of_length(self._near[1])} apart at {stamp(self._near[0])} where "
+                f"{name} is stated"
             )
-    usual = spacing(ts)
-    if usual > timeframe.length_ns and distances.shape[0] >= _FEWEST_DISTANCES:
-        raise DataError(
-            f"most bars are {name_of_length(usual)} apart where {timeframe.name} is stated"
-        )
-    day = ts // DAY_NS
-    starts = np.flatnonzero(np.append(True, day[1:] != day[:-1]))
-    fits = np.append(distances == timeframe.length_ns, False).astype(np.int64)
-    n_fitting = np.add.reduceat(fits, starts)
-    n_bars = np.diff(np.append(starts, ts.shape[0]))
-    odd = (n_fitting == 0) & (n_bars > _FEWEST_DISTANCES)
-    if bool(odd.any()):
-        start = int(starts[np.argmax(odd)])
-        n_odd = int(n_bars[np.argmax(odd)])
-        raise DataError(
-            f"mixed spacing: bars are {name_of_length(spacing(ts[start : start + n_odd]))} apart "
-            f"on {np.datetime64(int(day[start]), 'D')} where {timeframe.name} is usual"
-        )
-
-
-def check_sessions(
-    table: SessionTable,
-    timeframe: Timeframe,
-    ts: NDArray[np.int64],
-    placement: Placement,
-    place: Place,
-    *,
-    drop_unscheduled: bool = False,
-) -> list[Finding]:
-    """Refuse bars that show a wrong calendar or zone; report the few odd ones.
-
-    Raises
-    ------
-    DataError
-        If more than `MOST_HOMELESS` of the bars are in no session, or almost
-        all are outside the scheduled hours.
-    """
-    homeless = placement.i_session < 0
-    n_homeless = int(homeless.sum())
-    findings = []
-    if n_homeless:
-        row = int(np.argmax(homeless))
-        text = (
-            f"{n_homeless} of {ts.shape[0]} bars are in no session of {table.calendar}, first "
-            f"{stamp(ts[row])} ({place(row)})"
-        )
-        allowed = ts.shape[0] - 1 if drop_unscheduled else MOST_HOMELESS * ts.shape[0]
-        if n_homeless > max(1, allowed) or n_homeless == ts.shape[0]:
+        usual = self._distances.usual
+        if usual > self._timeframe.length_ns and self._n_distances >= _FEWEST_DISTANCES:
+            raise DataError(f"most bars are {name_of_length(usual)} apart where {name} is stated")
+        if self._odd is not None:
+            day, _, apart = self._odd
             raise DataError(
-                f"{text}; is another calendar or time zone meant? (or drop unscheduled bars)"
+                f"mixed spacing: bars are {name_of_length(apart)} apart "
+                f"on {np.datetime64(day, 'D')} where {name} is usual"
             )
-        findings.append(Finding("outside_calendar_dropped", n_homeless, f"{text}; left out"))
-    if timeframe.intraday:
-        opens = table.open[placement.i_session]
+
+
+class SessionCheck:
+    """Refuses bars that show a wrong calendar or zone; reports the few odd ones."""
+
+    def __init__(
+        self, table: SessionTable, timeframe: Timeframe, *, drop_unscheduled: bool = False
+    ) -> None:
+        self._table = table
+        self._timeframe = timeframe
+        self._drop_unscheduled = drop_unscheduled
+        self._n_bars = 0
+        self._n_homeless = 0
+        self._homeless = ""
+        self._n_outside = 0
+        self._outside = ""
+
+    def take(self, ts: NDArray[np.int64], placement: Placement, place: Place) -> None:
+        """Judge the next bars, in order of time."""
+        self._n_bars += ts.shape[0]
+        homeless = placement.i_session < 0
+        if bool(homeless.any()):
+            self._n_homeless += int(homeless.sum())
+            row = int(np.argmax(homeless))
+            self._homeless = self._homeless or f"{stamp(ts[row])} ({place(row)})"
+        if not self._timeframe.intraday or not bool(placement.outside.any()):
+            return
+        opens = self._table.open[placement.i_session]
         # Bars that are labelled before the open but reach past it lie inside.
-        reaching = (ts < opens) & (ts + timeframe.length_ns > opens)
+        reaching = (ts < opens) & (ts + self._timeframe.length_ns > opens)
         outside = placement.outside & ~homeless & ~reaching
-        n_outside = int(outside.sum())
-        if n_outside > MOST_OUTSIDE * ts.shape[0]:
-            raise DataError(
-                f"{n_outside} of {ts.shape[0]} bars lie outside the hours of {table.calendar}, "
-                f"first {stamp(ts[int(np.argmax(outside))])}; is the time zone right?"
+        if bool(outside.any()):
+            self._n_outside += int(outside.sum())
+            self._outside = self._outside or stamp(ts[int(np.argmax(outside))])
+
+    def finish(self, findings: Findings) -> None:
+        """Judge the whole.
+
+        Raises
+        ------
+        DataError
+            If more than `MOST_HOMELESS` of the bars are in no session, or
+            almost all are outside the scheduled hours.
+        """
+        n_bars, n_homeless = self._n_bars, self._n_homeless
+        if n_homeless:
+            text = (
+                f"{n_homeless} of {n_bars} bars are in no session of {self._table.calendar}, first "
+                f"{self._homeless}"
             )
-        if n_outside:
-            text = f"{n_outside} bars lie outside the scheduled hours and are kept apart"
-            findings.append(Finding("extended_hours", n_outside, text))
-    return findings
+            allowed = n_bars - 1 if self._drop_unscheduled else MOST_HOMELESS * n_bars
+            if n_homeless > max(1, allowed) or n_homeless == n_bars:
+                raise DataError(
+                    f"{text}; is another calendar or time zone meant? (or drop unscheduled bars)"
+                )
+            findings.add("outside_calendar_dropped", n_homeless, f"{text}; left out")
+        if self._n_outside > MOST_OUTSIDE * n_bars:
+            raise DataError(
+                f"{self._n_outside} of {n_bars} bars lie outside the hours of "
+                f"{self._table.calendar}, first {self._outside}; is the time zone right?"
+            )
+        if self._n_outside:
+            text = "{n} bars lie outside the scheduled hours and are kept apart"
+            findings.add("extended_hours", self._n_outside, text)
+
+
+class GapCheck:
+    """Finds sessions and scheduled bars that are missing between first and last bar."""
+
+    def __init__(self, table: SessionTable, timeframe: Timeframe) -> None:
+        self._table = table
+        self._timeframe = timeframe
+        self._n_bars = 0
+        self._n_inside = 0
+        self._sessions: list[NDArray[np.int64]] = []
+
+    def take(self, session: NDArray[np.int64], outside: NDArray[np.bool_]) -> None:
+        """Count the next bars, in order of time."""
+        self._n_bars += session.shape[0]
+        self._n_inside += int(session.shape[0] - np.count_nonzero(outside))
+        self._sessions.append(session[np.append(True, session[1:] != session[:-1])])
+
+    def finish(self) -> list[Finding]:
+        """Report what is missing."""
+        if self._n_bars < 2 or self._timeframe.name == "1w":
+            return []
+        table, sessions = self._table, np.concatenate(self._sessions)
+        first = int(np.searchsorted(table.date, sessions[0]))
+        last = int(np.searchsorted(table.date, sessions[-1]))
+        dates = table.date[first : last + 1]
+        present = np.isin(dates, sessions)
+        findings = []
+        n_missing = int((~present).sum())
+        if n_missing:
+            day = np.datetime64(int(dates[np.argmin(present)]), "D")
+            text = f"{n_missing} sessions without bars, first {day}"
+            findings.append(Finding("missing_sessions", n_missing, text))
+            longest, start = _longest_run(~present)
+            if longest > 10:
+                begin, end = dates[start], dates[start + longest - 1]
+                text = (
+                    f"no bars for {longest} sessions from {np.datetime64(int(begin), 'D')} to "
+                    f"{np.datetime64(int(end), 'D')}"
+                )
+                findings.append(Finding("long_gap", longest, text))
+        if self._timeframe.intraday:
+            length = (table.close - table.open)[first : last + 1][present]
+            scheduled = int(np.sum(-(-length // self._timeframe.length_ns)))
+            missing = scheduled - self._n_inside
+            if missing > 0:
+                text = f"{missing} of {scheduled} scheduled bars have no row"
+                findings.append(Finding("missing_bars", missing, text))
+        return findings
 
 
 def find_gaps(
     table: SessionTable, timeframe: Timeframe, columns: BarColumns, outside: NDArray[np.bool_]
 ) -> list[Finding]:
     """Report sessions and scheduled bars that are missing between first and last bar."""
-    if columns.n_bars < 2 or timeframe.name == "1w":
-        return []
-    first = int(np.searchsorted(table.date, columns.session[0]))
-    last = int(np.searchsorted(table.date, columns.session[-1]))
-    dates = table.date[first : last + 1]
-    present = np.isin(dates, columns.session)
-    findings = []
-    n_missing = int((~present).sum())
-    if n_missing:
-        day = np.datetime64(int(dates[np.argmin(present)]), "D")
-        text = f"{n_missing} sessions without bars, first {day}"
-        findings.append(Finding("missing_sessions", n_missing, text))
-        longest, start = _longest_run(~present)
-        if longest > 10:
-            begin, end = dates[start], dates[start + longest - 1]
-            text = (
-                f"no bars for {longest} sessions from {np.datetime64(int(begin), 'D')} to "
-                f"{np.datetime64(int(end), 'D')}"
-            )
-            findings.append(Finding("long_gap", longest, text))
-    if timeframe.intraday:
-        length = (table.close - table.open)[first : last + 1][present]
-        scheduled = int(np.sum(-(-length // timeframe.length_ns)))
-        n_bars = int((~outside).sum())
-        if scheduled > n_bars:
-            text = f"{scheduled - n_bars} of {scheduled} scheduled bars have no row"
-            findings.append(Finding("missing_bars", scheduled - n_bars, text))
-    return findings
+    gaps = GapCheck(table, timeframe)
+    if columns.n_bars:
+        gaps.take(columns.session, outside)
+    return gaps.finish()
 
 
 def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int]:
@@ -356,20 +527,61 @@ def find_adjusted_prices(columns: BarColumns, actions: NDArray[np.void]) -> list
     return [Finding("prices_adjusted", len(unseen), text)]
 
 
+class MoveCheck:
+    """Finds splits that the prices know already, and jumps that no action explains."""
+
+    def __init__(self, actions: NDArray[np.void]) -> None:
+        self._actions = actions
+        self._before: tuple[float, int] | None = None
+        self._n_large = 0
+        self._large = ""
+        self._edges: list[BarColumns] = []
+
+    def take(self, columns: BarColumns) -> None:
+        """Look at the next bars, in order of time."""
+        close, session = columns.prices[3], columns.session
+        if self._actions.shape[0]:
+            # A split shows between the last bar of a session and the first of the next.
+            new = np.append(True, session[1:] != session[:-1])
+            self._edges.append(columns.select(np.flatnonzero(new | np.append(new[1:], True))))
+        if self._before is not None:
+            close = np.append(self._before[0], close)
+            session = np.append(self._before[1], session)
+        growth = close[1:] / close[:-1]
+        large = np.flatnonzero((growth < 1 - LARGE_MOVE) | (growth > 1 / (1 - LARGE_MOVE))) + 1
+        splits = self._actions["ex_date"][self._actions["split_ratio"] != 1]
+        large = large[~np.isin(session[large], splits)]
+        if large.shape[0]:
+            self._n_large += large.shape[0]
+            i = int(large[0])
+            self._large = self._large or (
+                f"{close[i - 1]:g} to {close[i]:g} on {np.datetime64(int(session[i]), 'D')}"
+            )
+        self._before = (float(close[-1]), int(session[-1]))
+
+    def finish(self) -> list[Finding]:
+        """Report what was found.
+
+        Raises
+        ------
+        DataError
+            If the prices show some of the splits and others not.
+        """
+        findings = []
+        if self._edges:
+            tables = [edges.to_table() for edges in self._edges]
+            findings += find_adjusted_prices(BarColumns.from_tables(tables), self._actions)
+        if self._n_large:
+            text = (
+                f"{self._n_large} closes move by more than {LARGE_MOVE:.0%}, first {self._large}; "
+                "a split needs its corporate action"
+            )
+            findings.append(Finding("large_moves", self._n_large, text))
+        return findings
+
+
 def find_large_moves(columns: BarColumns, actions: NDArray[np.void]) -> list[Finding]:
     """Report closes that jump as at a split which no corporate action explains."""
-    close = columns.prices[3]
-    growth = close[1:] / close[:-1]
-    large = np.flatnonzero((growth < 1 - LARGE_MOVE) | (growth > 1 / (1 - LARGE_MOVE))) + 1
-    splits = actions["ex_date"][actions["split_ratio"] != 1]
-    explained = np.isin(columns.session[large], splits)
-    large = large[~explained]
-    if large.shape[0] == 0:
-        return []
-    i = int(large[0])
-    text = (
-        f"{large.shape[0]} closes move by more than {LARGE_MOVE:.0%}, first "
-        f"{close[i - 1]:g} to {close[i]:g} on {np.datetime64(int(columns.session[i]), 'D')}; "
-        "a split needs its corporate action"
-    )
-    return [Finding("large_moves", int(large.shape[0]), text)]
+    moves = MoveCheck(actions)
+    moves.take(columns)
+    return [found for found in moves.finish() if found.name == "large_moves"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -60,85 +60,226 @@ class FileTimes:
         return not bool(np.any(self.ns % DAY_NS))
 
 
-def parse_times(columns: list[pa.ChunkedArray], place: Place) -> FileTimes:
-    """Parse the time column, or a date and a time column.
+class TimeParser:
+    """Times of a file, block by block, all in the form of the first block's.
 
-    Parameters
-    ----------
-    columns : list of one or two arrow columns
-        Text, timestamps, dates or epoch numbers.
-    place : callable
-        Names the row of an index for messages.
-
-    Raises
-    ------
-    DataError
-        If a time is missing or in no known form, or some rows state a zone
-        and others don't.
+    `parse` may run in several threads once the first block was accepted;
+    `accept` takes the blocks in the file's order.
     """
-    for column in columns:
-        if column.null_count:
-            row = int(np.argmax(np.asarray(column.is_null())))
-            raise DataError(f"{place(row)} has no time")
-    if len(columns) == 2:
-        texts = [column.cast(pa.string()) for column in columns]
-        return _parse_text(pc.binary_join_element_wise(*texts, " "), place)
-    column = columns[0]
-    kind = column.type
-    if pa.types.is_timestamp(kind):
-        ns = _timestamp_ns(column.cast(pa.timestamp("ns", kind.tz)))
-        return FileTimes(ns, aware=kind.tz is not None)
-    if pa.types.is_date(kind):
-        return FileTimes(_timestamp_ns(column.cast(pa.timestamp("ns"))), aware=False)
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        width = kind.bit_width // 8
-        letter = "f" if pa.types.is_floating(kind) else "u" if str(kind)[0] == "u" else "i"
-        return _parse_numbers(column_values(column, f"{letter}{width}"), place)
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise DataError(f"times have the type {kind}, which is none of a time")
-    return _parse_text(column.cast(pa.string()), place)
+
+    def __init__(self) -> None:
+        self._form: _Form | None = None
+        self._least, self._most = 0, 0
+        # Offset in minutes, with the place and text of its first time.
+        self._offsets: dict[int, tuple[str, str]] = {}
+
+    @property
+    def aware(self) -> bool:
+        """Whether the file states the zone; known at its end."""
+        if self._form is None or self._form.kind != "number":
+            return self._form is not None and self._form.aware
+        return not self._are_dates
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """What a reader of text may convert times to by itself, else text.
+
+        Times with a zone may be taken so only where `may_state_offset` says no.
+        """
+        if self._form is None or self._form.kind != "iso":
+            return pa.string()
+        if not self._form.aware:
+            return pa.timestamp("ns")
+        return pa.timestamp("ns", "UTC") if set(self._offsets) == {0} else pa.string()
+
+    def parse(self, columns: list[pa.ChunkedArray], place: Place) -> BlockTimes:
+        """Parse the time column of a block, or its date and its time column.
+
+        Parameters
+        ----------
+        columns : list of one or two arrow columns
+            Text, timestamps, dates or epoch numbers.
+        place : callable
+            Names the row of an index for messages.
+
+        Raises
+        ------
+        DataError
+            If a time is missing or in another form than the first block's.
+        """
+        for column in columns:
+            if column.null_count:
+                row = int(np.argmax(np.asarray(column.is_null())))
+                raise DataError(f"{place(row)} has no time")
+        if len(columns) == 2:
+            texts = [column.cast(pa.string()) for column in columns]
+            return self._parse_text(pc.binary_join_element_wise(*texts, " "), place)
+        column = columns[0]
+        kind = column.type
+        if pa.types.is_timestamp(kind):
+            ns = _timestamp_ns(column.cast(pa.timestamp("ns", kind.tz)))
+            return BlockTimes(ns, self._form or _Form("timestamp", kind.tz is not None))
+        if pa.types.is_date(kind):
+            ns = _timestamp_ns(column.cast(pa.timestamp("ns")))
+            return BlockTimes(ns, _Form("date", aware=False))
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+            width = kind.bit_width // 8
+            letter = "f" if pa.types.is_floating(kind) else "u" if str(kind)[0] == "u" else "i"
+            return _parse_numbers(column_values(column, f"{letter}{width}"), place)
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            raise DataError(f"times have the type {kind}, which is none of a time")
+        return self._parse_text(column.cast(pa.string()), place)
+
+    def _parse_text(self, column: pa.ChunkedArray, place: Place) -> BlockTimes:
+        if self._form is not None:
+            return _parse_as(self._form, column, place)
+        if _DIGITS.fullmatch(column[0].as_py().strip()):
+            return _parse_digits(column, place)
+        forms = [_Form("iso", aware=False), _Form("iso", aware=True)]
+        for form in (*forms, *(_Form(text, aware=False) for text in _FORMATS)):
+            found = _try_form(form, column)
+            if found is not None:
+                return found
+        raise DataError(_unparsed(column, place))
+
+    def accept(self, block: BlockTimes, place: Place) -> None:
+        """Take note of the next block's times.
+
+        Raises
+        ------
+        DataError
+            If the file's times have offsets that no single zone can have.
+        """
+        if block.form.kind == "number":
+            least, most = int(block.values.min()), int(block.values.max())
+            if self._form is None:
+                self._least, self._most = least, most
+            self._least, self._most = min(self._least, least), max(self._most, most)
+            if self._are_dates:
+                _dates_from_digits(block.values, place)
+        self._form = block.form
+        for minutes, (row, text) in block.offsets.items():
+            if minutes not in self._offsets:
+                self._offsets[minutes] = (place(row), text)
+        if self._offsets:
+            self._refuse_unlike_offsets()
+
+    def _refuse_unlike_offsets(self) -> None:
+        """Refuse offsets that no single zone can have; summer time makes one hour."""
+        least, most = min(self._offsets), max(self._offsets)
+        if most - least <= 60:
+            return
+        first = next(iter(self._offsets))
+        one, text = self._offsets[first]
+        other, other_text = self._offsets[least if first == most else most]
+        raise DataError(f"mixed time zones: {one} has {text}, {other} has {other_text}")
+
+    @property
+    def _are_dates(self) -> bool:
+        return self._least >= 19_000_101 and self._most <= 21_991_231
+
+    def to_ns(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Turn values of blocks into nanoseconds, once all of them were accepted."""
+        if self._form is None or self._form.kind != "number":
+            return values
+        if self._are_dates:
+            return _dates_from_digits(values, str)
+        largest = max(abs(self._least), abs(self._most))
+        factor = next((factor for limit, factor in _EPOCH_UNITS if largest < limit), 1)
+        return values * factor
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a file writes its times.
+
+    Attributes
+    ----------
+    kind : str
+        ``iso``, ``number``, ``timestamp``, ``date``, or a format of strptime.
+    aware : bool
+    """
+
+    kind: str
+    aware: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BlockTimes:
+    """Times of one block of a file.
+
+    Attributes
+    ----------
+    values : int64 array, shape (n_rows,)
+        Nanoseconds, or numbers whose unit only the whole file tells; either
+        way a later time is a larger value.
+    form : _Form
+    offsets : dict
+        Minutes from UTC that the block states, with row and text of the first.
+    """
+
+    values: NDArray[np.int64]
+    form: _Form
+    offsets: dict[int, tuple[int, str]] = field(default_factory=dict)
 
 
 def _timestamp_ns(column: pa.ChunkedArray) -> NDArray[np.int64]:
     return np.array(column_values(column, "i8"))
 
 
-def _parse_text(column: pa.ChunkedArray, place: Place) -> FileTimes:
+def _try_form(form: _Form, column: pa.ChunkedArray) -> BlockTimes | None:
+    """Return the times if all of them have the form."""
+    # Most files need no tidying, which costs more than the parsing.
+    for texts in (lambda: column, lambda: _tidy(column)):
+        tidied = texts()
+        try:
+            if form.kind == "iso":
+                zone = "UTC" if form.aware else None
+                parsed = tidied.cast(pa.timestamp("ns", zone))
+            else:
+                parsed = pc.strptime(tidied, format=form.kind, unit="us").cast(pa.timestamp("ns"))
+        except pa.ArrowException:
+            continue
+        return BlockTimes(_timestamp_ns(parsed), form, _offsets(tidied) if form.aware else {})
+    return None
+
+
+def _tidy(column: pa.ChunkedArray) -> pa.ChunkedArray:
     column = pc.utf8_trim_whitespace(column)
     column = pc.replace_substring_regex(column, r" ?(?:UTC|GMT)$", "Z")
-    column = pc.replace_substring_regex(column, r" ([+-]\d{2}:?\d{2})$", r"\1")
-    sample = column[0].as_py()
-    if _DIGITS.fullmatch(sample):
+    return pc.replace_substring_regex(column, r" ([+-]\d{2}:?\d{2})$", r"\1")
+
+
+def _parse_as(form: _Form, column: pa.ChunkedArray, place: Place) -> BlockTimes:
+    """Parse a later block in the form of the first."""
+    if form.kind == "number":
         return _parse_digits(column, place)
-    for zone in (None, "UTC"):
-        try:
-            ns = _timestamp_ns(column.cast(pa.timestamp("ns", zone)))
-        except pa.ArrowException:
-            continue
-        if zone is not None:
-            _refuse_unlike_offsets(column, place)
-        return FileTimes(ns, aware=zone is not None)
-    for form in _FORMATS:
-        try:
-            parsed = pc.strptime(column, format=form, unit="us")
-        except pa.ArrowException:
-            continue
-        return FileTimes(_timestamp_ns(parsed.cast(pa.timestamp("ns"))), aware=False)
+    found = _try_form(form, column)
+    if found is not None:
+        return found
+    if not form.aware and _try_form(_Form("iso", aware=True), column) is not None:
+        raise DataError(
+            f"mixed time zones: {place(0)} states one ({column[0]}), the rows before don't"
+        )
     raise DataError(_unparsed(column, place))
 
 
-def _refuse_unlike_offsets(column: pa.ChunkedArray, place: Place) -> None:
-    """Refuse offsets that no single zone can have; summer time makes one hour."""
+def _offsets(column: pa.ChunkedArray) -> dict[int, tuple[int, str]]:
+    """Return the minutes from UTC that texts state, with row and text of the first."""
     tails = pc.utf8_slice_codeunits(column, -6)
-    offsets = {text: _offset_minutes(text) for text in tails.unique().to_pylist()}
-    least, most = min(offsets.values()), max(offsets.values())
-    if most - least <= 60:
-        return
-    minutes = [offsets[text] for text in tails.to_pylist()]
-    one, other = minutes.index(minutes[0]), minutes.index(least if minutes[0] == most else most)
-    raise DataError(
-        f"mixed time zones: {place(one)} has {column[one]}, {place(other)} has {column[other]}"
-    )
+    found: dict[int, tuple[int, str]] = {}
+    # Arrow's own scalars: making one of Python's text would import pandas.
+    for tail in tails.unique():
+        minutes = _offset_minutes(tail.as_py())
+        if minutes not in found:
+            row = pc.index(tails, tail).as_py()
+            found[minutes] = (row, column[row].as_py())
+    return found
+
+
+def may_state_offset(text: bytes, n_rows: int) -> bool:
+    """Return whether a block of text with dates as 2024-01-31 may hold another offset than Z."""
+    return b"+" in text or text.count(b"-") != 2 * n_rows
 
 
 def _offset_minutes(text: str) -> int:
@@ -149,25 +290,20 @@ def _offset_minutes(text: str) -> int:
     return -minutes if match[1] == "-" else minutes
 
 
-def _parse_digits(column: pa.ChunkedArray, place: Place) -> FileTimes:
-    try:
-        return _parse_numbers(column_values(column.cast(pa.float64()), "f8"), place)
-    except pa.ArrowException as error:
-        raise DataError(_unparsed(column, place)) from error
+def _parse_digits(column: pa.ChunkedArray, place: Place) -> BlockTimes:
+    for texts in (lambda: column, lambda: pc.utf8_trim_whitespace(column)):
+        try:
+            return _parse_numbers(column_values(texts().cast(pa.float64()), "f8"), place)
+        except pa.ArrowException:
+            continue
+    raise DataError(_unparsed(column, place))
 
 
-def _parse_numbers(numbers: NDArray[Any], place: Place) -> FileTimes:
+def _parse_numbers(numbers: NDArray[Any], place: Place) -> BlockTimes:
     wrong = ~np.isfinite(numbers)
     if bool(wrong.any()):
         raise DataError(f"{place(int(np.argmax(wrong)))} has no time")
-    values = np.asarray(numbers, np.int64)
-    if bool(np.all((values >= 19_000_101) & (values <= 21_991_231))):
-        return FileTimes(_dates_from_digits(values, place), aware=False)
-    largest = int(np.max(np.abs(values)))
-    for limit, factor in _EPOCH_UNITS:
-        if largest < limit:
-            return FileTimes(values * factor, aware=True)
-    return FileTimes(values.copy(), aware=True)
+    return BlockTimes(np.array(numbers, np.int64), _Form("number", aware=True))
 
 
 def _dates_from_digits(values: NDArray[np.int64], place: Place) -> NDArray[np.int64]:
@@ -211,7 +347,7 @@ def _is_iso(text: str) -> bool:
     return False
 
 
-def localise(times: FileTimes, zone: str, place: Place) -> tuple[NDArray[np.int64], int]:
+def localise(times: FileTimes, zone: str, place: Place) -> tuple[NDArray[np.int64], int, int]:
     """Turn wall-clock times of a zone into UTC nanoseconds.
 
     Returns
@@ -222,6 +358,8 @@ def localise(times: FileTimes, zone: str, place: Place) -> tuple[NDArray[np.int6
     n_ambiguous : int
         Times that occur twice and were taken as the first for want of an
         order that tells.
+    n_turns : int
+        How often the file goes back because the clocks did.
 
     Raises
     ------
@@ -246,19 +384,20 @@ def localise(times: FileTimes, zone: str, place: Place) -> tuple[NDArray[np.int6
         ) from error
     twice = first != second
     if not bool(twice.any()):
-        return first, 0
+        return first, 0, 0
     ns = first.copy()
     starts = np.flatnonzero(twice & ~np.append(False, twice[:-1]))
     stops = np.flatnonzero(twice & ~np.append(twice[1:], False)) + 1
-    undecided = 0
+    undecided, n_turns = 0, 0
     for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
         falls = np.flatnonzero(np.diff(times.ns[start:stop]) < 0)
         if falls.shape[0]:
             turn = start + int(falls[0]) + 1
             ns[turn:stop] = second[turn:stop]
+            n_turns += 1
         else:
             undecided += stop - start
-    return ns, undecided
+    return ns, undecided, n_turns
 
 
 def _assume(naive: pa.ChunkedArray, zone: str, ambiguous: str) -> NDArray[np.int64]:
