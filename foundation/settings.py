@@ -10,8 +10,16 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    ByteSize,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from foundation.errors import SettingsError
@@ -74,6 +82,11 @@ class Settings(BaseSettings):
         wait in the database, where a higher priority may overtake them.
     schedule_calendar : str
         The exchange whose close the nightly schedules follow, such as ``XNYS``.
+    alpaca_key_id, alpaca_secret : SecretStr
+        Of an account with Alpaca, for its bars; shown nowhere.
+    alpaca_url, yahoo_url : str
+        In the place of the vendor's own address, such as that of a proxy:
+        https, or http on this machine.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
@@ -88,11 +101,25 @@ class Settings(BaseSettings):
     run_memory_bytes_max: Annotated[ByteSize, Field(ge=MEMORY_BYTES_LEAST)] | None = None
     requests_running_max: Annotated[int, Field(ge=1)] = 4
     schedule_calendar: str = "XNYS"
+    alpaca_key_id: SecretStr = SecretStr("")
+    alpaca_secret: SecretStr = SecretStr("")
+    alpaca_url: str = ""
+    yahoo_url: str = ""
 
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
+
+    @field_validator("alpaca_url", "yahoo_url")
+    @classmethod
+    def _no_secret_in_clear(cls, url: str) -> str:
+        # Keys travel in headers, which anybody on the way could read.
+        parts = urlsplit(url)
+        on_this_machine = parts.hostname in ("127.0.0.1", "localhost", "::1")
+        if url and not (parts.scheme == "https" or (parts.scheme == "http" and on_this_machine)):
+            raise ValueError("must begin with https://, or with http:// on this machine")
+        return url
 
     @field_validator("database_url")
     @classmethod
