@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection
 
+import strategies.evidence
 import strategies.requests
 import strategies.studies
 import strategies.tables  # noqa: F401  (declares its tables in the metadata)

@@ -1,7 +1,8 @@
-"""The life of a strategy version, as one table."""
+"""The life of a strategy version: its stages, and the evidence that a step needs, as tables."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from foundation.errors import NotPermitted
@@ -27,6 +28,28 @@ class Trigger(StrEnum):
     RETIRED = "retired"
 
 
+class EvidenceKind(StrEnum):
+    """What was examined of a version."""
+
+    LOOK_AHEAD = "look_ahead"  # Hiding the future changes nothing before it.
+    RECURSION = "recursion"  # Some warm-up makes all decisions those of all history.
+    ROBUSTNESS = "robustness"  # Doubled costs, entries one bar late.
+    WALK_FORWARD = "walk_forward"
+    HOLDOUT = "holdout"
+    PLATEAU = "plateau"
+    MONTE_CARLO = "monte_carlo"
+    DEFLATED_SHARPE = "deflated_sharpe"
+
+
+class EvidenceState(StrEnum):
+    """What a version's evidence of one kind is worth now."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    OUTDATED = "outdated"  # Of another version of the engine.
+    MISSING = "missing"
+
+
 TRANSITIONS: dict[tuple[Stage, Trigger], Stage] = {
     (Stage.DRAFT, Trigger.BACKTEST_SUCCEEDED): Stage.BACKTESTED,
     (Stage.DRAFT, Trigger.RETIRED): Stage.RETIRED,
@@ -45,6 +68,18 @@ TRANSITIONS: dict[tuple[Stage, Trigger], Stage] = {
     (Stage.RETIRED, Trigger.BACKTEST_SUCCEEDED): Stage.RETIRED,
 }
 
+# What must have passed, on this version of the engine, before a step is taken.
+REQUIRED_EVIDENCE: dict[Trigger, tuple[EvidenceKind, ...]] = {
+    Trigger.PAPER_STARTED: (EvidenceKind.LOOK_AHEAD, EvidenceKind.RECURSION),
+    # The engine may have changed since paper trading began.
+    Trigger.LIVE_APPROVED: (EvidenceKind.LOOK_AHEAD, EvidenceKind.RECURSION),
+}
+_EVIDENCE_WORDS = {
+    EvidenceState.FAILED: "failed",
+    EvidenceState.OUTDATED: "is of another engine version",
+    EvidenceState.MISSING: "is missing",
+}
+
 
 def next_stage(stage: Stage, trigger: Trigger) -> Stage:
     """Return the stage that follows.
@@ -61,3 +96,29 @@ def next_stage(stage: Stage, trigger: Trigger) -> Stage:
         raise NotPermitted(
             f"a version in stage {stage} does not take {trigger}; it takes {', '.join(allowed)}"
         ) from None
+
+
+def require_evidence(trigger: Trigger, held: Mapping[EvidenceKind, EvidenceState]) -> None:
+    """Refuse a step whose evidence has not passed.
+
+    Parameters
+    ----------
+    trigger : Trigger
+    held : mapping
+        The state of the version's evidence; a kind that isn't there is missing.
+
+    Raises
+    ------
+    NotPermitted
+        Naming each kind that is missing, failed or outdated.
+    """
+    lacks = []
+    for kind in REQUIRED_EVIDENCE.get(trigger, ()):
+        state = held.get(kind, EvidenceState.MISSING)
+        if state is not EvidenceState.PASSED:
+            lacks.append(f"{kind} {_EVIDENCE_WORDS[state]}")
+    if lacks:
+        raise NotPermitted(
+            f"{trigger} needs evidence that has passed on this engine, but {', '.join(lacks)};"
+            " run `quarterdeck evidence` on the version"
+        )

@@ -1,0 +1,339 @@
+"""What was examined of a version, and what came of it: the evidence for its promotion.
+
+Owns the table `version_evidence`, whose rows are only ever added, and the step
+from stage to stage that rests on it. What is examined and how is the business
+of `research`; which evidence a step needs stands in `strategies.lifecycle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Connection,
+    Engine,
+    ForeignKey,
+    Index,
+    Row,
+    Table,
+    Text,
+    insert,
+    select,
+    update,
+)
+
+from foundation.clock import Clock, SystemClock
+from foundation.columns import EnumText, Int64, JsonText, UtcTimestamp, is_one_of, metadata
+from foundation.database import read_transaction, run_write
+from foundation.errors import DataError
+from strategies.lifecycle import (
+    REQUIRED_EVIDENCE,
+    EvidenceKind,
+    EvidenceState,
+    Stage,
+    Trigger,
+    next_stage,
+    require_evidence,
+)
+from strategies.tables import stage_change, strategy_version
+
+version_evidence = Table(
+    "version_evidence",
+    metadata,
+    Column("version_evidence_id", Int64, primary_key=True),
+    Column("version_hash", Text, ForeignKey("strategy_version.version_hash"), nullable=False),
+    Column("kind", EnumText(EvidenceKind), nullable=False),
+    Column("passed", Int64, nullable=False),  # 1 or 0: a STRICT table knows no boolean.
+    Column("figures", JsonText, nullable=False),
+    Column("data_fingerprint", Text, nullable=False),
+    Column("engine_version", Text, nullable=False),
+    Column("recorded_at", UtcTimestamp, nullable=False),
+    Column("recorded_by", Text, nullable=False),
+    Column("result_directory", Text),
+    CheckConstraint(is_one_of("kind", EvidenceKind), name="kind_known"),
+    CheckConstraint("passed IN (0, 1)", name="passed_is_truth"),
+    Index(None, "version_hash", "kind"),
+    sqlite_strict=True,
+)
+
+# Which evidence a step from stage to stage rested on.
+stage_change_evidence = Table(
+    "stage_change_evidence",
+    metadata,
+    Column("stage_change_id", Int64, ForeignKey("stage_change.stage_change_id"), primary_key=True),
+    Column(
+        "version_evidence_id",
+        Int64,
+        ForeignKey("version_evidence.version_evidence_id"),
+        primary_key=True,
+    ),
+    sqlite_strict=True,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One examination of a version.
+
+    Attributes
+    ----------
+    version_hash : str
+        Of a stored version.
+    figures : mapping
+        JSON values: what was measured. A deflated Sharpe ratio has at least
+        ``n_trials`` and ``deflated_sharpe``.
+    data_fingerprint : str
+        Of the bars that it was examined on.
+    engine_version : str
+    recorded_by : str
+        Who or what had it examined; empty for the command line.
+    result_directory : str or None
+        Where its files are, if it has any.
+    recorded_at : datetime or None
+        UTC; None before it is stored.
+    version_evidence_id : int or None
+        None before it is stored.
+    """
+
+    version_hash: str
+    kind: EvidenceKind
+    passed: bool
+    figures: Mapping[str, Any]
+    data_fingerprint: str
+    engine_version: str
+    recorded_by: str = ""
+    result_directory: str | None = None
+    recorded_at: datetime | None = None
+    version_evidence_id: int | None = None
+
+    def state(self, engine_version: str) -> EvidenceState:
+        """Return what it is worth on a version of the engine; an empty one asks for any."""
+        if engine_version and engine_version != self.engine_version:
+            return EvidenceState.OUTDATED
+        return EvidenceState.PASSED if self.passed else EvidenceState.FAILED
+
+
+def record_evidence(engine: Engine, evidence: Evidence, *, clock: Clock | None = None) -> Evidence:
+    """Store the outcome of an examination; earlier ones stay, and the latest counts.
+
+    A study becomes evidence by this call: with its kind, whether it passed, its
+    figures and its folder.
+
+    Returns
+    -------
+    Evidence
+        As stored, with its time.
+
+    Raises
+    ------
+    DataError
+        If the version isn't stored.
+    """
+    now = (clock or SystemClock()).now()
+    columns = version_evidence.c
+
+    def work(connection: Connection) -> Evidence:
+        _stage(connection, evidence.version_hash)
+        number = connection.scalar(
+            insert(version_evidence)
+            .values(
+                version_hash=evidence.version_hash,
+                kind=evidence.kind,
+                passed=int(evidence.passed),
+                figures=dict(evidence.figures),
+                data_fingerprint=evidence.data_fingerprint,
+                engine_version=evidence.engine_version,
+                recorded_at=now,
+                recorded_by=evidence.recorded_by,
+                result_directory=evidence.result_directory,
+            )
+            .returning(columns.version_evidence_id)
+        )
+        row = connection.execute(
+            select(version_evidence).where(columns.version_evidence_id == number)
+        ).one()
+        return _evidence(row)
+
+    return run_write(engine, work)
+
+
+def list_evidence(engine: Engine, version_hash: str) -> list[Evidence]:
+    """Return all that was examined of a version, latest first."""
+    with read_transaction(engine) as connection:
+        return _list(connection, version_hash)
+
+
+def latest_evidence(engine: Engine, version_hash: str) -> dict[EvidenceKind, Evidence]:
+    """Return the latest evidence of each kind that a version has."""
+    with read_transaction(engine) as connection:
+        return _latest(connection, version_hash)
+
+
+def evidence_states(
+    engine: Engine, version_hash: str, *, engine_version: str
+) -> dict[EvidenceKind, EvidenceState]:
+    """Return what a version's evidence is worth now, kind by kind.
+
+    Kinds that some step requires are always there, as missing if need be.
+    """
+    held = latest_evidence(engine, version_hash)
+    states = {kind: one.state(engine_version) for kind, one in held.items()}
+    for kinds in REQUIRED_EVIDENCE.values():
+        for kind in kinds:
+            states.setdefault(kind, EvidenceState.MISSING)
+    return states
+
+
+def versions_without_evidence(
+    engine: Engine,
+    *,
+    engine_version: str = "",
+    kinds: Collection[EvidenceKind] = REQUIRED_EVIDENCE[Trigger.PAPER_STARTED],
+    limit: int = 100,
+) -> list[str]:
+    """Return versions that were backtested and still lack evidence, those saved last first.
+
+    Evidence that failed counts as there: to examine the same again would give
+    the same. Drafts have not come so far, and retired versions need none.
+
+    Parameters
+    ----------
+    engine_version : str
+        Evidence of other versions of the engine doesn't count; any does when
+        this is empty.
+    kinds : collection of EvidenceKind
+        All of them must be there.
+    limit : int
+        At most so many.
+
+    Returns
+    -------
+    list of str
+        Version hashes.
+    """
+    versions, columns = strategy_version.c, version_evidence.c
+    examined = [Stage.BACKTESTED, Stage.PAPER, Stage.LIVE]
+    query = select(versions.version_hash).where(versions.stage.in_(examined))
+    lacks = []
+    for kind in kinds:
+        there = select(columns.version_evidence_id).where(
+            columns.version_hash == versions.version_hash, columns.kind == kind
+        )
+        if engine_version:
+            there = there.where(columns.engine_version == engine_version)
+        lacks.append(~there.exists())
+    if not lacks:
+        return []
+    any_lack = lacks[0]
+    for lack in lacks[1:]:
+        any_lack = any_lack | lack
+    query = query.where(any_lack)
+    query = query.order_by(versions.created_at.desc(), versions.version_hash).limit(limit)
+    with read_transaction(engine) as connection:
+        return list(connection.scalars(query))
+
+
+def promote(
+    engine: Engine,
+    version_hash: str,
+    trigger: Trigger,
+    *,
+    engine_version: str,
+    clock: Clock | None = None,
+) -> Stage:
+    """Move a version to another stage, if its evidence lets it, and keep what that was.
+
+    Parameters
+    ----------
+    trigger : Trigger
+        Any but `BACKTEST_SUCCEEDED`, which only a recorded run brings.
+    engine_version : str
+        The current one, which the evidence must be of.
+
+    Returns
+    -------
+    Stage
+        Where it is now.
+
+    Raises
+    ------
+    NotPermitted
+        If its stage does not take the trigger, or evidence is missing, has
+        failed or is of another engine version.
+    DataError
+        If the version isn't stored.
+    """
+    if trigger is Trigger.BACKTEST_SUCCEEDED:
+        raise ValueError("a run that succeeds moves its version itself; record the run")
+    now = (clock or SystemClock()).now()
+
+    def work(connection: Connection) -> Stage:
+        before = _stage(connection, version_hash)
+        after = next_stage(before, trigger)
+        held = _latest(connection, version_hash)
+        require_evidence(trigger, {kind: one.state(engine_version) for kind, one in held.items()})
+        connection.execute(
+            update(strategy_version)
+            .where(strategy_version.c.version_hash == version_hash)
+            .values(stage=after)
+        )
+        change = connection.scalar(
+            insert(stage_change)
+            .values(
+                version_hash=version_hash,
+                from_stage=before,
+                to_stage=after,
+                trigger=trigger,
+                changed_at=now,
+            )
+            .returning(stage_change.c.stage_change_id)
+        )
+        rested_on = [
+            {
+                "stage_change_id": change,
+                "version_evidence_id": held[kind].version_evidence_id,
+            }
+            for kind in REQUIRED_EVIDENCE.get(trigger, ())
+        ]
+        if rested_on:
+            connection.execute(insert(stage_change_evidence), rested_on)
+        return after
+
+    return run_write(engine, work)
+
+
+def _stage(connection: Connection, version_hash: str) -> Stage:
+    found: Stage | None = connection.scalar(
+        select(strategy_version.c.stage).where(strategy_version.c.version_hash == version_hash)
+    )
+    if found is None:
+        raise DataError(f"no strategy version {version_hash!r} is stored; save it first")
+    return found
+
+
+def _list(connection: Connection, version_hash: str) -> list[Evidence]:
+    columns = version_evidence.c
+    query = (
+        select(version_evidence)
+        .where(columns.version_hash == version_hash)
+        .order_by(columns.version_evidence_id.desc())
+    )
+    return [_evidence(row) for row in connection.execute(query)]
+
+
+def _latest(connection: Connection, version_hash: str) -> dict[EvidenceKind, Evidence]:
+    found: dict[EvidenceKind, Evidence] = {}
+    for one in _list(connection, version_hash):
+        found.setdefault(one.kind, one)
+    return found
+
+
+def _evidence(row: Row[Any]) -> Evidence:
+    fields = dict(row._mapping)
+    fields["passed"] = bool(fields["passed"])
+    return Evidence(**fields)

@@ -1,0 +1,218 @@
+"""Evidence is kept with its version, and no step is taken without it."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, select
+
+from foundation.clock import FixedClock
+from foundation.database import read_transaction, write_transaction
+from foundation.errors import DataError, NotPermitted
+from strategies.evidence import (
+    Evidence,
+    evidence_states,
+    latest_evidence,
+    list_evidence,
+    promote,
+    record_evidence,
+    stage_change_evidence,
+    versions_without_evidence,
+)
+from strategies.lifecycle import (
+    REQUIRED_EVIDENCE,
+    EvidenceKind,
+    EvidenceState,
+    Stage,
+    Trigger,
+    require_evidence,
+)
+from strategies.runs import RunStart, record_run_started, record_run_succeeded
+from strategies.versions import get_version, list_stage_changes, save_version
+
+NOON = datetime(2024, 3, 8, 12, 0, tzinfo=UTC)
+BOTH = (EvidenceKind.LOOK_AHEAD, EvidenceKind.RECURSION)
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock(NOON)
+
+
+def backtested(engine: Engine, text: str = "one", clock: FixedClock | None = None) -> str:
+    version = save_version(engine, name="dip", document=text.encode(), author="", clock=clock)
+    run_id = hashlib.sha256(text.encode()).hexdigest()[:12]
+    record_run_started(
+        engine,
+        RunStart(
+            run_id=run_id, version_hash=version.version_hash, data_fingerprint="f" * 64,
+            engine_version="1", options={}, result_directory="/results",
+        ),
+    )  # fmt: skip
+    record_run_succeeded(engine, run_id, key_figures={})
+    return version.version_hash
+
+
+def record(engine: Engine, version: str, kind: EvidenceKind, clock=None, **changes) -> Evidence:
+    fields = {"passed": True, "figures": {"n_cuts": 48}, "engine_version": "1"} | changes
+    evidence = Evidence(version_hash=version, kind=kind, data_fingerprint="f" * 64, **fields)
+    return record_evidence(engine, evidence, clock=clock)
+
+
+def test_evidence_is_kept_with_all_that_it_rests_on(engine, clock):
+    version = backtested(engine)
+    stored = record(
+        engine, version, EvidenceKind.LOOK_AHEAD, clock,
+        figures={"n_cuts": 48, "largest": None}, recorded_by="ann", result_directory="/e/1",
+    )  # fmt: skip
+    assert stored.recorded_at == NOON
+    assert stored.passed is True
+    assert (stored.figures, stored.recorded_by) == ({"n_cuts": 48, "largest": None}, "ann")
+    assert list_evidence(engine, version) == [stored]
+
+
+def test_latest_evidence_counts_and_earlier_stays(engine, clock):
+    version = backtested(engine)
+    first = record(engine, version, EvidenceKind.LOOK_AHEAD, clock)
+    clock.advance(timedelta(hours=1))
+    second = record(engine, version, EvidenceKind.LOOK_AHEAD, clock, passed=False)
+    assert list_evidence(engine, version) == [second, first]
+    assert latest_evidence(engine, version) == {EvidenceKind.LOOK_AHEAD: second}
+    assert evidence_states(engine, version, engine_version="1") == {
+        EvidenceKind.LOOK_AHEAD: EvidenceState.FAILED,
+        EvidenceKind.RECURSION: EvidenceState.MISSING,
+    }
+
+
+def test_evidence_of_a_version_that_is_not_stored_is_refused(engine):
+    with pytest.raises(DataError, match="no strategy version"):
+        record(engine, "0" * 64, EvidenceKind.LOOK_AHEAD)
+
+
+def test_a_version_with_both_checks_passed_goes_to_paper_and_keeps_them(engine, clock):
+    version = backtested(engine)
+    stored = [record(engine, version, kind, clock) for kind in BOTH]
+    assert promote(engine, version, Trigger.PAPER_STARTED, engine_version="1", clock=clock) is (
+        Stage.PAPER
+    )
+    assert get_version(engine, version).stage is Stage.PAPER
+    change = list_stage_changes(engine, version)[-1]
+    assert (change.from_stage, change.to_stage, change.changed_at) == (
+        Stage.BACKTESTED, Stage.PAPER, NOON,
+    )  # fmt: skip
+    with read_transaction(engine) as connection:
+        rested_on = connection.scalars(select(stage_change_evidence.c.version_evidence_id)).all()
+    assert sorted(rested_on) == sorted(one.version_evidence_id for one in stored)
+
+
+@pytest.mark.parametrize(
+    ("look_ahead", "recursion", "lacks"),
+    [
+        (None, None, "look_ahead is missing, recursion is missing"),
+        ({}, None, "but recursion is missing"),
+        (None, {}, "but look_ahead is missing"),
+        ({"passed": False}, {}, "but look_ahead failed"),
+        ({}, {"passed": False}, "but recursion failed"),
+        ({"engine_version": "0"}, {}, "but look_ahead is of another engine version"),
+    ],
+)
+def test_paper_without_its_evidence_is_refused_with_what_is_lacking(
+    engine, look_ahead, recursion, lacks
+):
+    version = backtested(engine)
+    for kind, changes in zip(BOTH, (look_ahead, recursion), strict=True):
+        if changes is not None:
+            record(engine, version, kind, **changes)
+    with pytest.raises(NotPermitted, match=lacks):
+        promote(engine, version, Trigger.PAPER_STARTED, engine_version="1")
+    # Nothing has moved.
+    assert get_version(engine, version).stage is Stage.BACKTESTED
+    assert [change.to_stage for change in list_stage_changes(engine, version)] == [Stage.BACKTESTED]
+
+
+def test_evidence_of_another_version_does_not_help(engine):
+    version, other = backtested(engine, "one"), backtested(engine, "other")
+    for kind in BOTH:
+        record(engine, other, kind)
+    with pytest.raises(NotPermitted, match="is missing"):
+        promote(engine, version, Trigger.PAPER_STARTED, engine_version="1")
+
+
+def test_a_draft_does_not_go_to_paper_whatever_its_evidence(engine):
+    version = save_version(engine, name="dip", document=b"draft", author="").version_hash
+    for kind in BOTH:
+        record(engine, version, kind)
+    with pytest.raises(NotPermitted, match="stage draft does not take paper_started"):
+        promote(engine, version, Trigger.PAPER_STARTED, engine_version="1")
+
+
+def test_live_needs_evidence_of_the_engine_of_that_day(engine):
+    version = backtested(engine)
+    for kind in BOTH:
+        record(engine, version, kind)
+    promote(engine, version, Trigger.PAPER_STARTED, engine_version="1")
+    with pytest.raises(NotPermitted, match="look_ahead is of another engine version, recursion is"):
+        promote(engine, version, Trigger.LIVE_APPROVED, engine_version="2")
+    for kind in BOTH:
+        record(engine, version, kind, engine_version="2")
+    assert promote(engine, version, Trigger.LIVE_APPROVED, engine_version="2") is Stage.LIVE
+    assert promote(engine, version, Trigger.DEMOTED, engine_version="2") is Stage.PAPER
+    assert promote(engine, version, Trigger.RETIRED, engine_version="2") is Stage.RETIRED
+
+
+def test_a_backtest_is_recorded_and_not_promoted_by_hand(sqlite_engine):
+    version = backtested(sqlite_engine)
+    with pytest.raises(ValueError, match="record the run"):
+        promote(sqlite_engine, version, Trigger.BACKTEST_SUCCEEDED, engine_version="1")
+
+
+@pytest.mark.parametrize("trigger", list(Trigger))
+def test_steps_that_need_evidence_take_it_and_the_others_need_none(trigger):
+    needed = REQUIRED_EVIDENCE.get(trigger, ())
+    assert needed == (BOTH if trigger in (Trigger.PAPER_STARTED, Trigger.LIVE_APPROVED) else ())
+    require_evidence(trigger, dict.fromkeys(needed, EvidenceState.PASSED))
+    for kind in needed:
+        for state in (EvidenceState.FAILED, EvidenceState.OUTDATED, EvidenceState.MISSING):
+            held = dict.fromkeys(needed, EvidenceState.PASSED) | {kind: state}
+            with pytest.raises(NotPermitted, match=f"but {kind} "):
+                require_evidence(trigger, held)
+
+
+def test_versions_without_evidence_are_those_that_were_backtested_and_lack_a_kind(engine, clock):
+    save_version(engine, name="dip", document=b"draft", author="", clock=clock)
+    lacking, half, whole, failed, old = (
+        backtested(engine, text, clock) for text in ("lacking", "half", "whole", "failed", "old")
+    )
+    record(engine, half, EvidenceKind.LOOK_AHEAD)
+    for kind in BOTH:
+        record(engine, whole, kind)
+        record(engine, failed, kind, passed=False)
+        record(engine, old, kind, engine_version="0")
+    assert set(versions_without_evidence(engine)) == {lacking, half}
+    assert set(versions_without_evidence(engine, engine_version="1")) == {lacking, half, old}
+    assert versions_without_evidence(engine, kinds=()) == []
+    promote(engine, lacking, Trigger.RETIRED, engine_version="1")
+    assert versions_without_evidence(engine) == [half]
+
+
+def test_those_saved_last_come_first_and_no_more_than_asked_for(engine, clock):
+    hashes = []
+    for text in ("a", "b", "c"):
+        hashes.append(backtested(engine, text, clock))
+        clock.advance(timedelta(minutes=1))
+    assert versions_without_evidence(engine) == hashes[::-1]
+    assert versions_without_evidence(engine, limit=2) == hashes[:0:-1]
+
+
+def test_the_database_takes_no_kind_that_is_not_known(sqlite_engine):
+    version = backtested(sqlite_engine)
+    stored = record(sqlite_engine, version, EvidenceKind.LOOK_AHEAD)
+    from sqlalchemy import text
+    from sqlalchemy.exc import IntegrityError
+
+    for change in ("kind = 'hearsay'", "passed = 2"):
+        with pytest.raises(IntegrityError), write_transaction(sqlite_engine) as connection:
+            connection.execute(
+                text(f"UPDATE version_evidence SET {change} WHERE version_evidence_id = :n"),
+                {"n": stored.version_evidence_id},
+            )
