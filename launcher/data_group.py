@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import typer
 
+from launcher import ingest
+
 app = typer.Typer(
     name="data",
     help="Fetch bars from vendors, see where stored bars come from, check and compare them.",
@@ -17,7 +19,12 @@ app = typer.Typer(
 )
 
 # Name on the command line, function, panel of the help.
-COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = ()
+COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
+    ("ingest", ingest.ingest, "Sources"),
+    ("sources", ingest.sources, "Sources"),
+    ("provenance", ingest.provenance, "Sources"),
+    ("revisions", ingest.revisions, "Sources"),
+)
 for _name, _function, _panel in COMMANDS:
     app.command(_name, rich_help_panel=_panel)(_function)
 

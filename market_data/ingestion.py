@@ -515,7 +515,7 @@ def _keep(
     chosen &= (columns.session >= partition.first) & (columns.session <= partition.last)
     provenance = Provenance(
         run.source.name,
-        pages[0].request if len(pages) == 1 else f"{pages[0].request} ({len(pages)} pages)",
+        _request_of(pages),
         pages[-1].retrieved_at,
         digest_of_pages([page.sha256 for page in pages]),
     )
@@ -542,6 +542,13 @@ def _keep(
         n_unchanged=found.n_unchanged,
         n_withdrawn=found.n_withdrawn,
     )
+
+
+def _request_of(pages: Sequence[FetchedBars]) -> str:
+    if len(pages) == 1:
+        return pages[0].request
+    first, last = pages[0].request, pages[-1].request
+    return f"{first if first == last else f'{first}; …; {last}'} ({len(pages)} pages)"
 
 
 def _write(

@@ -44,6 +44,7 @@ SIP_DELAY = timedelta(minutes=16)
 # Hours are Alpaca's own clock hours: the one from 09:00 would mix trades from
 # before New York's open with those after it.
 _TIMEFRAMES = ("1m", "5m", "15m", "30m", "1d")
+OFFERS = tuple(Offer(timeframe) for timeframe in _TIMEFRAMES)
 _KEYS = ("o", "h", "l", "c", "v")
 
 
@@ -85,7 +86,7 @@ class AlpacaSource:
 
     def offers(self) -> tuple[Offer, ...]:
         """Return the timeframes; requests may have any length."""
-        return tuple(Offer(timeframe) for timeframe in _TIMEFRAMES)
+        return OFFERS
 
     def calendar_of(self, symbol: str) -> str:
         """Return New York's calendar, which all US stocks follow."""

@@ -14,7 +14,7 @@ from foundation.clock import Clock, SystemClock
 from foundation.errors import DataError
 from foundation.settings import Settings
 from market_data.sources import alpaca, files, yahoo
-from market_data.sources.protocol import Source
+from market_data.sources.protocol import Offer, Source
 from market_data.sources.retrying import Retrying
 
 
@@ -111,3 +111,23 @@ def make_source(
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     raise DataError(f"unknown source {name!r}; there are {', '.join(names)}{hint}")
+
+
+def describe_sources() -> list[dict[str, object]]:
+    """Return what a person should know of each source, without asking any."""
+    offers = {"alpaca": alpaca.OFFERS, "yahoo": yahoo.OFFERS, "files": (Offer("any"),)}
+    return [
+        {
+            "source": vendor.name,
+            "has": vendor.what,
+            "needs": vendor.needs,
+            "timeframes": [_offer_text(offer) for offer in offers[vendor.name]],
+        }
+        for vendor in VENDORS
+    ]
+
+
+def _offer_text(offer: Offer) -> str:
+    if not offer.days_back_max:
+        return offer.timeframe
+    return f"{offer.timeframe} ({offer.days_back_max} days back)"

@@ -13,6 +13,7 @@ import json
 import logging
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -46,7 +47,7 @@ NAME = "yahoo"
 _CHART = "/v8/finance/chart/"
 
 # Yahoo gives one-minute bars of the last 30 days, a week at a time.
-_OFFERS = (
+OFFERS = (
     Offer("1m", days_per_request_max=7, days_back_max=29),
     Offer("2m", days_per_request_max=59, days_back_max=59),
     Offer("5m", days_per_request_max=59, days_back_max=59),
@@ -114,7 +115,7 @@ class YahooSource:
 
     def offers(self) -> tuple[Offer, ...]:
         """Return the timeframes with Yahoo's limits."""
-        return _OFFERS
+        return OFFERS
 
     def calendar_of(self, symbol: str) -> str:
         """Return the calendar by Yahoo's way to write symbols, such as ``VOD.L``."""
@@ -131,9 +132,9 @@ class YahooSource:
 
     def fetch_bars(self, request: BarsRequest) -> Iterator[FetchedBars]:
         """Yield pages of bars, turned back to raw; errors are those of `Source`."""
-        offer = next((one for one in _OFFERS if one.timeframe == request.timeframe), None)
+        offer = next((one for one in OFFERS if one.timeframe == request.timeframe), None)
         if offer is None:
-            there = ", ".join(one.timeframe for one in _OFFERS)
+            there = ", ".join(one.timeframe for one in OFFERS)
             raise VendorRefused(f"{NAME} has {there} bars, not {request.timeframe}")
         splits = self._daily_answer(request.symbol, request.first)
         if request.timeframe == "1d":
@@ -236,15 +237,19 @@ class YahooSource:
         yfinance.data.YfData.cache_get.cache_clear()
         try:
             ticker = yfinance.Ticker(symbol, session=self._session)
-            found = ticker.history(
-                start=start,
-                end=end,
-                interval=interval,
-                auto_adjust=False,
-                actions=True,
-                keepna=True,
-                timeout=self.timeout_s,
-            )
+            with warnings.catch_warnings():
+                # It calls pandas in ways that pandas is about to drop.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                warnings.simplefilter("ignore", FutureWarning)
+                found = ticker.history(
+                    start=start,
+                    end=end,
+                    interval=interval,
+                    auto_adjust=False,
+                    actions=True,
+                    keepna=True,
+                    timeout=self.timeout_s,
+                )
             currency = str(ticker.history_metadata.get("currency") or "")
         except Timeout:
             raise VendorUnavailable(f"{NAME} did not answer within {self.timeout_s:g} s") from None
