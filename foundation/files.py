@@ -16,8 +16,8 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from foundation.errors import DataError
@@ -99,6 +99,59 @@ def atomic_file(path: Place) -> Iterator[Path]:
 
 
 @contextmanager
+def atomic_files(folder: Place) -> Iterator[Callable[[str], AbstractContextManager[Path]]]:
+    """Let the caller write several files of a folder, also from several threads.
+
+    Waiting for the disk once for all of them takes a fraction of the time that
+    it takes for one after the other.
+
+    Yields
+    ------
+    callable
+        Takes a file's name and gives a context as `atomic_file` does. The
+        files have their names when the outer block ends without an error; in
+        an object store, each as soon as it is written.
+
+    Raises
+    ------
+    DataError
+        As `atomic_file`; no file of the folder has changed then. In an object
+        store some may have.
+    """
+    if isinstance(folder, ObjectPath):
+        bucket = folder
+        yield lambda name: atomic_file(bucket / name)
+        return
+    home = Path(folder)
+    written: list[tuple[Path, Path]] = []
+
+    @contextmanager
+    def write(name: str) -> Iterator[Path]:
+        partial = home / _partial_name(name)
+        written.append((partial, home / name))
+        with _reported(home / name, in_block=True):
+            yield partial
+
+    try:
+        with _reported(home, in_block=False):
+            home.mkdir(parents=True, exist_ok=True)
+        yield write
+        for partial, path in written:
+            with _reported(path, in_block=False):
+                if not partial.is_file():
+                    raise DataError(f"nothing was written for {path}")
+                _flush(partial)
+        with _reported(home, in_block=False):
+            for partial, path in written:
+                os.replace(partial, path)
+            if written:
+                _flush(home)
+    finally:
+        for partial, _ in written:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
 def _uploaded_file(path: ObjectPath) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="quarterdeck-") as folder:
         partial = Path(folder) / path.name
@@ -151,15 +204,18 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 def _start_partial(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    host = socket.gethostname()
     for leftover in path.parent.glob(f".{path.name}.*{PARTIAL_SUFFIX}"):
-        if _is_abandoned(leftover, path.name, host):
+        if _is_abandoned(leftover, path.name, socket.gethostname()):
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
                 leftover.unlink(missing_ok=True)
-    token = f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
-    return path.parent / f".{path.name}.{token}{PARTIAL_SUFFIX}"
+    return path.parent / _partial_name(path.name)
+
+
+def _partial_name(name: str) -> str:
+    token = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return f".{name}.{token}{PARTIAL_SUFFIX}"
 
 
 def _is_abandoned(partial: Path, name: str, host: str) -> bool:

@@ -479,7 +479,7 @@ class _OpenedFile:
         after = store.write_bars(
             instrument.symbol,
             timeframe,
-            _joined(list(judge.bars())),
+            judge.bars,
             calendar=instrument.calendar,
             source=self.source,
             overwrite=self.options.overwrite,
@@ -552,7 +552,7 @@ class _Judge:
         self._rows, self._options, self._symbol = opened.rows, opened.options, symbol
         self._aware = opened.bars.times.aware
         self._stretches = opened.rows.stretches(symbol)
-        self.findings = _file_findings(opened.bars)
+        self._file_findings = _file_findings(opened.bars)
         self.frame = self._timeframe()
         if not self.frame.intraday:
             self._stretches = [None]
@@ -577,6 +577,11 @@ class _Judge:
         beside = actions_beside(opened.path)
         if beside is not None:
             self.actions = read_actions_file(beside, instrument.symbol)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.findings = Findings()
+        self.findings.add_all(self._file_findings)
         self.n_bars = 0
         self.first_ns, self.last_ns = 0, 0
 
@@ -613,6 +618,8 @@ class _Judge:
             If they fail a check; at the latest after the last stretch, when
             the series is judged as a whole.
         """
+        # Where others write the series at the same time, it is judged again.
+        self._forget()
         findings, options = self.findings, self._options
         placer = Placer(
             self.sessions, self.frame, findings, drop_unscheduled=options.drop_unscheduled
@@ -667,16 +674,16 @@ class _Judge:
         return ns, n_turns
 
 
-def _file_findings(bars: BarFile) -> Findings:
-    findings = Findings()
+def _file_findings(bars: BarFile) -> list[Finding]:
+    findings = []
     ignored = bars.layout.ignored
     if ignored:
         text = f"columns with no meaning here: {', '.join(ignored)}"
-        findings.add_all([Finding("columns_ignored", len(ignored), text)])
+        findings.append(Finding("columns_ignored", len(ignored), text))
     if not bars.whole_last_line:
         text = "the last line has no end: the file may be cut off"
-        findings.add("no_final_newline", 1, text)
+        findings.append(Finding("no_final_newline", 1, text))
     if bars.layout.prices_are_mid:
         text = "no traded prices in the file: prices are the middle of bid and ask"
-        findings.add("prices_are_mid", 1, text)
+        findings.append(Finding("prices_are_mid", 1, text))
     return findings

@@ -7,20 +7,23 @@ moment at which a series changes.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from foundation.errors import DataError
-from foundation.files import PARTIAL_SUFFIX, atomic_file, write_text
+from foundation.files import PARTIAL_SUFFIX, atomic_files, write_text
 from foundation.objects import ObjectPath, Place
 from market_data.columns import BarColumns, merge_columns
 from market_data.provenance import (
@@ -37,6 +40,7 @@ from market_data.timeframes import Timeframe
 SERIES_FORMAT = 2
 WHOLE_SERIES = "all"
 _FEWEST_FOR_THREADS = 6
+_N_WRITERS = 2
 N_REQUESTS_AT_ONCE = 16
 
 
@@ -196,16 +200,34 @@ def part_of(file_name: str) -> str:
     return file_name.split(".", 1)[0]
 
 
-def _split_by_month(frame: Timeframe, columns: BarColumns) -> dict[str, BarColumns]:
-    if not frame.intraday:
-        return {WHOLE_SERIES: columns}
-    months = columns.session.astype("datetime64[D]").astype("datetime64[M]")
-    starts = np.flatnonzero(np.append(True, months[1:] != months[:-1]))
-    stops = np.append(starts[1:], months.shape[0])
-    return {
-        str(months[start]): columns.select(slice(int(start), int(stop)))
-        for start, stop in zip(starts, stops, strict=True)
-    }
+def _by_part(frame: Timeframe, stretches: Iterable[BarColumns]) -> Iterator[tuple[str, BarColumns]]:
+    """Cut bars into the parts they belong to, however they come."""
+    waiting: list[BarColumns] = []
+    for columns in stretches:
+        if not frame.intraday:
+            waiting.append(columns)
+            continue
+        months = columns.session.astype("datetime64[D]").astype("datetime64[M]")
+        starts = np.flatnonzero(np.append(True, months[1:] != months[:-1]))
+        stops = np.append(starts[1:], months.shape[0])
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+            # The last month of a stretch may go on in the next one.
+            if waiting and _month(waiting[-1]) != str(months[start]):
+                yield _month(waiting[0]), _joined(waiting)
+                waiting = []
+            waiting.append(columns.select(slice(start, stop)))
+    if waiting:
+        yield (_month(waiting[0]) if frame.intraday else WHOLE_SERIES), _joined(waiting)
+
+
+def _month(columns: BarColumns) -> str:
+    return str(columns.session[0].astype("datetime64[D]").astype("datetime64[M]"))
+
+
+def _joined(stretches: list[BarColumns]) -> BarColumns:
+    if len(stretches) == 1:
+        return stretches[0]
+    return BarColumns.from_tables([columns.to_table() for columns in stretches])
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,17 +236,20 @@ class MergedPart:
 
     Attributes
     ----------
-    columns : BarColumns
-        All its bars.
+    part : str
+        Month of intraday bars such as ``2024-01``, or ``all``.
+    file : StoredFile
+        With all its bars; it belongs to no series yet.
     changed : bool
-        Whether they are others than before.
-    revision : Revision
+        Whether they are others than before; else the file is the stored one.
+    revision : Revision or None
         What is not as it was in bars that were there before.
     n_new, first_ns, last_ns : int
         Number of the bars that came, and open times of their first and last.
     """
 
-    columns: BarColumns
+    part: str
+    file: StoredFile
     changed: bool
     revision: Revision | None
     n_new: int
@@ -236,23 +261,64 @@ def merge_parts(
     folder: Place,
     before: Series | None,
     frame: Timeframe,
-    columns: BarColumns,
+    stretches: Iterable[BarColumns],
     overwrite: bool,
 ) -> dict[str, MergedPart]:
-    """Return the parts that new bars touch, with these in them."""
+    """Merge new bars into the parts that they touch, and write those that change.
+
+    Parameters
+    ----------
+    stretches : iterable of BarColumns
+        In order of time. Each is asked for when the parts of the one before
+        are under way, so that few of them are in memory.
+
+    Raises
+    ------
+    DataError
+        Also what the iterable raises; none of the new files is there then.
+    """
     stored = {} if before is None else {part_of(file.name): file for file in before.files}
     merged: dict[str, MergedPart] = {}
-    for part, new in _split_by_month(frame, columns).items():
-        came = (new.n_bars, int(new.ts[0]), int(new.ts[-1]))
-        if part not in stored:
-            merged[part] = MergedPart(new, True, None, *came)
-            continue
-        old = BarColumns.from_tables([read_parquet(folder / stored[part].name)])
-        both = merge_columns(old, new, overwrite=overwrite)
-        changed = not both.equals(old)
-        revision = find_revision(old, both) if changed and overwrite else None
-        merged[part] = MergedPart(both, changed, revision, *came)
+    with atomic_files(folder) as write:
+
+        def merge(part: str, new: BarColumns) -> MergedPart:
+            return _merge_part(folder, part, stored.get(part), new, overwrite, write)
+
+        parts = _by_part(frame, stretches)
+        few = list(itertools.islice(parts, 2))
+        if len(few) < 2:
+            return {part: merge(part, new) for part, new in few}
+        waiting: deque[Future[MergedPart]] = deque()
+        with ThreadPoolExecutor(_N_WRITERS) as pool:
+            for part, new in itertools.chain(few, parts):
+                waiting.append(pool.submit(merge, part, new))
+                if len(waiting) > 2 * _N_WRITERS:
+                    one = waiting.popleft().result()
+                    merged[one.part] = one
+            for future in waiting:
+                one = future.result()
+                merged[one.part] = one
     return merged
+
+
+def _merge_part(
+    folder: Place,
+    part: str,
+    stored: StoredFile | None,
+    new: BarColumns,
+    overwrite: bool,
+    write: Callable[[str], AbstractContextManager[Path]],
+) -> MergedPart:
+    came = (new.n_bars, int(new.ts[0]), int(new.ts[-1]))
+    if stored is None:
+        return MergedPart(part, _write_part(write, part, new, new.digest()), True, None, *came)
+    old = BarColumns.from_tables([read_parquet(folder / stored.name)])
+    both = merge_columns(old, new, overwrite=overwrite)
+    if both.equals(old):
+        return MergedPart(part, stored, False, None, *came)
+    revision = find_revision(old, both) if overwrite else None
+    file = _write_part(write, part, both, both.digest())
+    return MergedPart(part, file, True, revision, *came)
 
 
 def provenance_of(
@@ -267,12 +333,16 @@ def provenance_of(
     ]
 
 
-def write_part(folder: Place, part: str, columns: BarColumns) -> StoredFile:
-    """Write a part under a name of its content; it belongs to no series yet."""
-    table = columns.to_table()
-    name = f"{part}.{columns.digest()[:12]}.parquet"
-    with atomic_file(folder / name) as partial:
-        pq.write_table(table, partial, compression="zstd", use_dictionary=["session"])
+def _write_part(
+    write: Callable[[str], AbstractContextManager[Path]],
+    part: str,
+    columns: BarColumns,
+    digest: str,
+) -> StoredFile:
+    """Write a part under a name of its content."""
+    name = f"{part}.{digest[:12]}.parquet"
+    with write(name) as partial:
+        pq.write_table(columns.to_table(), partial, compression="zstd", use_dictionary=["session"])
     return StoredFile(name, columns.n_bars, int(columns.ts[0]), int(columns.ts[-1]))
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import date, datetime
@@ -88,7 +88,6 @@ from market_data.series import (
     remove_unnamed,
     replace_series,
     series_lock,
-    write_part,
 )
 from market_data.sessions import SessionTable, date_of
 from market_data.timeframes import DAY_NS, parse_timeframe
@@ -166,7 +165,7 @@ class Store:
         self,
         symbol: str,
         timeframe: str,
-        columns: BarColumns,
+        columns: BarColumns | Callable[[], Iterable[BarColumns]],
         *,
         calendar: str,
         source: str,
@@ -177,8 +176,10 @@ class Store:
 
         Parameters
         ----------
-        columns : BarColumns
-            Checked bars, oldest first.
+        columns : BarColumns or callable
+            Checked bars, oldest first; or what gives them stretch by stretch,
+            anew each time it is called, for more bars than fit into memory.
+            Whatever it raises leaves the series as before.
         calendar : str
             Must be that of the bars stored before.
         source : str
@@ -210,7 +211,8 @@ class Store:
                     f"stored {timeframe} bars of {symbol} have calendar {before.calendar}, "
                     f"the new ones {calendar}"
                 )
-            merged = merge_parts(folder, before, frame, columns, overwrite)
+            stretches = (columns,) if isinstance(columns, BarColumns) else columns()
+            merged = merge_parts(folder, before, frame, stretches, overwrite)
             known = [] if before is None else self._read_provenance(folder, before)
             noted = [] if provenance is None else provenance_of(merged, provenance, known)
             changed = [part for part, one in merged.items() if one.changed]
@@ -218,7 +220,7 @@ class Store:
                 return before
             kept = {} if before is None else {part_of(file.name): file for file in before.files}
             for part in changed:
-                kept[part] = write_part(folder, part, merged[part].columns)
+                kept[part] = merged[part].file
             sources = () if before is None else before.sources
             if source not in sources:
                 sources = (*sources, source)
