@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from assets.equity_picture import equity_picture
 from assets.inputs import find_document, request_of
 from assets.options import BacktestOptions
+from assets.requests import take_request
 from assets.running import (
     failing_in_one_line,
     logged_step,
@@ -56,6 +57,7 @@ def backtest(
     use_kernels(settings.home)
     with failing_in_one_line(), logged_step(context, settings.home, "backtest"):
         migrate(database)
+        take_request(context, database)
         directory, summary = _run(context, config, settings, database)
     return MaterializeResult(
         metadata={

@@ -11,28 +11,38 @@ from pathlib import Path
 
 from dagster import AssetExecutionContext, Failure
 
-from foundation.errors import QuarterdeckError
+from foundation.errors import DatabaseError, QuarterdeckError, Retryable
 from foundation.kernel_cache import kernel_hash, use_kernel_cache
 from foundation.log_file import logged_work
+from foundation.memory import told_of_memory
 from foundation.progress import Progress
 
 STRATEGY_TAG = "quarterdeck/strategy"
 VERSION_TAG = "quarterdeck/version"
 RUN_ID_TAG = "quarterdeck/run_id"
 N_HASH_DIGITS_SHOWN = 12
+# In a failure's metadata, for whoever decides whether to run the same again.
+WORTH_ANOTHER_TRY = "Worth another try"
+# A locked database and a broken line mend themselves; a wrong document doesn't.
+_PASSING_ERRORS = (DatabaseError, Retryable)
 
 
 @contextmanager
 def failing_in_one_line() -> Iterator[None]:
     """Turn an error that was raised on purpose into a failed step with its message alone.
 
-    Trying again can't help a wrong document or damaged bars, so retries are
-    off. Anything else is a defect and keeps its traceback.
+    Trying again can't help a wrong document, damaged bars or a ceiling that is
+    too low, so retries are off; a database that is locked is another matter.
+    Anything else is a defect and keeps its traceback.
     """
     try:
-        yield
+        with told_of_memory():
+            yield
     except QuarterdeckError as error:
-        raise Failure(str(error), allow_retries=False) from None
+        passing = isinstance(error, _PASSING_ERRORS)
+        raise Failure(
+            str(error), allow_retries=passing, metadata={WORTH_ANOTHER_TRY: passing}
+        ) from None
 
 
 def logged_step(

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from assets.inputs import find_document, request_of
 from assets.options import SweepOptions
+from assets.requests import take_request
 from assets.running import (
     failing_in_one_line,
     logged_step,
@@ -65,6 +66,7 @@ def sweep(
     use_kernels(settings.home)
     with failing_in_one_line(), logged_step(context, settings.home, "sweep"):
         migrate(database)
+        take_request(context, database)
         directory, finished, best = _run(context, config, settings, database)
     return MaterializeResult(
         metadata={

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from launcher import backtest, catalogue, compare, data, data_group, runs, starting, sweep
+from launcher import (
+    backtest,
+    catalogue,
+    compare,
+    data,
+    data_group,
+    evidence,
+    requests,
+    runs,
+    starting,
+    sweep,
+)
 
 app = typer.Typer(
     name="quarterdeck",
@@ -26,12 +37,14 @@ for _name, _function, _panel in (
     ("check", catalogue.check, "Strategies"),
     ("backtest", backtest.backtest, "Research"),
     ("sweep", sweep.sweep, "Research"),
+    ("evidence", evidence.evidence, "Research"),
     ("compare", compare.compare, "Research"),
     ("report", backtest.report, "Research"),
     ("runs", runs.runs, "Research"),
 ):
     app.command(_name, rich_help_panel=_panel)(_function)
 app.add_typer(data_group.app, name="data", rich_help_panel="Data")
+app.add_typer(requests.app, name="requests", rich_help_panel="Research")
 
 
 @app.callback()

@@ -1,20 +1,21 @@
 """All that Dagster loads: assets, jobs, sensors, resources and the policy they share."""
 
-from dagster import Definitions, in_process_executor
+from dagster import Definitions
 
 from assets.backtest import backtest
 from assets.bars import bars
 from assets.report import report
 from assets.sweep import sweep
+from foundation.settings import load_settings
+from pipelines.executors import executor_of
 from pipelines.jobs import JOBS
 from pipelines.resources import RESOURCES
-from pipelines.sensors import stored_bars
+from pipelines.sensors import requested_backtests, stored_bars
 
 definitions = Definitions(
     assets=[bars, backtest, report, sweep],
     jobs=JOBS,
-    sensors=[stored_bars],
+    sensors=[stored_bars, requested_backtests],
     resources=RESOURCES,
-    # One process per run: the compiled kernels are loaded once, and use all cores themselves.
-    executor=in_process_executor,
+    executor=executor_of(load_settings().executor),
 )

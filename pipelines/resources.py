@@ -10,17 +10,29 @@ from collections.abc import Iterator
 from dagster import InitResourceContext, resource
 from sqlalchemy import Engine
 
+from assets.requests import ceiling_of
 from assets.running import failing_in_one_line
 from foundation.database import make_engine
+from foundation.memory import memory_ceiling
 from foundation.settings import Settings, load_settings
 from market_data.store import Store, open_store
 
 
 @resource(description="The platform's settings, read from QUARTERDECK_… variables.")
-def settings(_context: InitResourceContext) -> Settings:
-    """Read the settings."""
+def settings(context: InitResourceContext) -> Iterator[Settings]:
+    """Read the settings, and hold the run's process to its memory ceiling.
+
+    Every asset needs the settings, and gets them in the process that does its
+    work, whichever executor runs it. A sensor or schedule, which has no run,
+    works in a process that others share, and gets no ceiling.
+    """
     with failing_in_one_line():
-        return load_settings()
+        found = load_settings()
+        ceiling = None
+        if context.run is not None:
+            ceiling = ceiling_of(context.run.tags, found.run_memory_bytes_max)
+    with memory_ceiling(ceiling):
+        yield found
 
 
 @resource(

@@ -14,9 +14,14 @@ from dagster import (
     SkipReason,
     sensor,
 )
+from sqlalchemy import Engine
 
 from assets.bars import CONTENT, SYMBOLS, bars_metadata, content_of, stored_series
+from foundation.clock import SystemClock
+from foundation.settings import Settings
 from market_data.store import Store
+from pipelines.jobs import backtest_job, sweep_job
+from pipelines.requests import bring_back, claim_runs
 
 
 @sensor(
@@ -68,3 +73,37 @@ def _is_shown(instance: DagsterInstance, symbol: str, content: str) -> bool:
         and CONTENT in shown.metadata
         and (shown.metadata[CONTENT].value == content)
     )
+
+
+@sensor(
+    name="requested_backtests",
+    minimum_interval_seconds=5,
+    default_status=DefaultSensorStatus.RUNNING,
+    jobs=[backtest_job, sweep_job],
+    tags={"quarterdeck/part": "requests"},
+    description=(
+        "Runs what `quarterdeck requests add` asked for: highest priority first, then oldest, no "
+        "more at once than QUARTERDECK_REQUESTS_RUNNING_MAX. Brings back how each run ended, tries "
+        "again after a growing delay where that may help, and stops what was cancelled."
+    ),
+)
+def requested_backtests(
+    context: SensorEvaluationContext,
+    settings: ResourceParam[Settings],
+    database: ResourceParam[Engine],
+) -> SensorResult | SkipReason:
+    """Bring requests and runs together, then start the requests whose turn it is."""
+    from foundation.migration import migrate
+    from strategies.runs import close_dead_runs
+
+    clock = SystemClock()
+    migrate(database)
+    told = bring_back(context.instance, database, clock=clock)
+    closed = close_dead_runs(database, clock=clock)
+    told += [f"backtest {run_id} was left half done; its record is closed" for run_id in closed]
+    for line in told:
+        context.log.info(line)
+    runs = claim_runs(database, running_max=settings.requests_running_max, clock=clock)
+    if not runs:
+        return SkipReason("; ".join(told) or "no request is to be started")
+    return SensorResult(run_requests=runs)

@@ -33,11 +33,11 @@ from foundation.clock import Clock, SystemClock
 from foundation.columns import EnumText, Int64, JsonText, UtcTimestamp, is_one_of, metadata
 from foundation.database import read_transaction, run_write
 from foundation.errors import DataError, NotPermitted, SpecError
+from foundation.memory import MEMORY_BYTES_LEAST
 from strategies.tables import strategy, strategy_version
 
 N_ATTEMPTS_MAX = 3
 PRIORITY_MOST = 1_000
-MEMORY_BYTES_LEAST = 256 * 2**20
 # 30 s, 1 min, 2 min … and never more than an hour.
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=30), timedelta(hours=1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select, update
@@ -12,8 +12,12 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from foundation.clock import Clock, SystemClock
 from foundation.database import read_transaction, run_write
 from foundation.errors import DataError
+from foundation.processes import is_alive, this_process
 from strategies.lifecycle import Stage, Trigger, next_stage
 from strategies.tables import RunStatus, backtest_run, stage_change, strategy, strategy_version
+
+# Another machine's process can't be asked for; writing a result takes seconds.
+_FOREIGN_RUN_LASTS = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +102,7 @@ def record_run_started(engine: Engine, start: RunStart, *, clock: Clock | None =
         "error": None,
         "started_at": now,
         "finished_at": None,
+        "process": this_process(),
     }
     runs = backtest_run.c
 
@@ -182,6 +187,44 @@ def record_run_failed(
             finished_at=now,
         ),
     )
+
+
+def close_dead_runs(engine: Engine, *, clock: Clock | None = None) -> list[str]:
+    """Record as failed what a process was writing that was killed.
+
+    The result files of such a run are whole or absent; running the same again
+    makes them, and takes the record over.
+
+    Returns
+    -------
+    list of str
+        The ids of the runs that were closed.
+    """
+    now = (clock or SystemClock()).now()
+    runs = backtest_run.c
+
+    def work(connection: Connection) -> list[str]:
+        rows = connection.execute(
+            select(runs.run_id, runs.process, runs.started_at).where(
+                runs.status == RunStatus.RUNNING
+            )
+        ).all()
+        closed = []
+        for run_id, process, started_at in rows:
+            alive = is_alive(process) if process is not None else None
+            if alive or (alive is None and now - started_at < _FOREIGN_RUN_LASTS):
+                continue
+            _finish(
+                connection,
+                run_id,
+                status=RunStatus.FAILED,
+                error="its process ended before the result was recorded; run it again",
+                finished_at=now,
+            )
+            closed.append(str(run_id))
+        return closed
+
+    return run_write(engine, work)
 
 
 def get_run(engine: Engine, run_id: str) -> BacktestRun:

@@ -13,7 +13,8 @@ from strategies.lifecycle import Stage, Trigger
 class RunStatus(StrEnum):
     """What became of a backtest."""
 
-    RUNNING = "running"  # Or its process was killed; the next start of it takes over.
+    # Or its process was killed: `close_dead_runs` tells, and the next start of it takes over.
+    RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
