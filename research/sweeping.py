@@ -326,7 +326,7 @@ def prepare_sets(
     if not request.cash > 0.0:
         raise SpecError(f"starting cash must be above 0, got {request.cash:g}", path="cash")
     strategy = resolve_strategy(request.document)
-    _check_named(request, values)
+    check_values_named(request, values)
     sets, skipped = _fitting(
         strategy, request.values, choose_sets(values, n_random=n_random, seed=seed)
     )
@@ -372,7 +372,7 @@ def _day(days: int) -> str:
     return str(np.datetime64(days, "D"))
 
 
-def _check_named(request: BacktestRequest, values: Values) -> None:
+def check_values_named(request: BacktestRequest, values: Values) -> None:
     """Refuse unknown parameters and single values that are not allowed."""
     if not values:
         raise SpecError("a sweep needs at least one parameter to vary")
