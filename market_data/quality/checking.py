@@ -229,8 +229,9 @@ def _examine_possible(subject: Subject) -> Iterator[QualityFinding]:
     yield from moves.jumps(subject, moved, np.concatenate((splits, spiked)))
     stretch, bucket = staleness.stretches(subject), subject.buckets()
     repeated = staleness.repeated_bars(subject)
+    coarseness = moves.price_step(subject, moved) / float(np.median(scale))
     yield from repeated
-    yield from _beside(staleness.stale_price(subject, stretch, bucket), repeated)
+    yield from _beside(staleness.stale_price(subject, stretch, bucket, coarseness), repeated)
     yield from volumes.no_volume(subject, stretch, bucket)
     yield from volumes.volume_spike(subject, bucket)
     yield from volumes.fractional_volume(subject)

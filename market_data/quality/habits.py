@@ -19,6 +19,8 @@ Flags = NDArray[np.bool_]
 
 # A normal distribution's standard deviation over its median absolute deviation.
 MAD_SIGMA = 1.4826
+_ENOUGH = 100_000
+_PRIMES = (2, 3, 5, 7, 11, 17, 29, 53, 101, 211, 431, 863, 1723, 10_007, 1_000_003)
 # Stretches fewer than this can't be told apart by time of day.
 _FEWEST_STRETCHES = 4
 
@@ -59,7 +61,7 @@ class Habit:
         if expected <= limits.chance:
             return np.zeros(self.goes_on.shape[0])
         ratio: FloatArray = math.log(limits.chance / expected) / np.log(self.goes_on)
-        return np.ceil(np.maximum(ratio, 0.0))
+        return np.ceil(limits.habit_times * np.maximum(ratio, 0.0))
 
 
 def habit(
@@ -127,14 +129,22 @@ def _least_marked(total: Int64Array, marked: Int64Array, share: float) -> Int64A
     if n == 1:
         return np.zeros((1, total.shape[1]), np.int64)
     rate = marked / np.maximum(total, 1)
-    n_kept = n - max(math.ceil(n * share), 1)
+    n_worst = max(math.ceil(n * share), 2 if n >= 2 * _FEWEST_STRETCHES else 1)
+    n_kept = n - n_worst
     return np.argsort(rate, axis=0, kind="stable")[:n_kept]
 
 
 def usual_by_bucket(
     values: FloatArray, bucket: Int64Array, n_buckets: int, *, least: int = 5
 ) -> FloatArray:
-    """Return the median of values of each bucket; of all where a bucket has few."""
+    """Return the median of values of each bucket; of all where a bucket has few.
+
+    Of long series every so many values are enough for a median.
+    """
+    if values.shape[0] > 2 * _ENOUGH:
+        # A prime step meets every time of day.
+        step = next(prime for prime in _PRIMES if prime * _ENOUGH >= values.shape[0] / 2)
+        values, bucket = values[::step], bucket[::step]
     # A stable sort of small integers is a radix sort.
     order = np.argsort(bucket.astype(np.int16), kind="stable")
     grouped = values[order]

@@ -52,6 +52,8 @@ class Limits:
         Scales by which a bar must stand out from both neighbours: minutes of
         news and the crash of 2010-05-06 reach 4 in daily bars, thin after-hours
         trading 8; what trades at once back at its old price by more is a misprint.
+    spike_day : float
+        And by this share of a day's sigma: wicks of thin hours are smaller.
     spike_error : float
         Twice the limit: no trader's doing in any real series that was looked at.
     spike_least : float
@@ -71,6 +73,9 @@ class Limits:
         Relative distance to n:m that a night's move explains, at most.
     unit_near : float
         Distance to a whole power of ten, in powers of ten (0.06 is 15 %).
+    habit_times : float
+        So many times the run that chance explains: quiet hours come in clusters,
+        and chance counts each bar by itself.
     stale_least : int
         Runs of one close shorter than this are no finding, however unusual.
     repeated_least : int
@@ -107,6 +112,7 @@ class Limits:
     shift_score: float = 2.0
     ohlc: float = 1e-6
     spike: float = 8.0
+    spike_day: float = 0.25
     spike_error: float = 16.0
     spike_least: float = 0.003
     jump: float = 16.0
@@ -115,6 +121,7 @@ class Limits:
     split_least: float = 1.25
     split_near: float = 0.06
     unit_near: float = 0.06
+    habit_times: float = 1.5
     stale_least: int = 5
     repeated_least: int = 3
     volume_times: float = 100.0

@@ -25,6 +25,7 @@ from market_data.quality.habits import (
 )
 from market_data.quality.subject import N_BUCKETS, FloatArray, Int64Array, Subject, note
 from market_data.sessions import date_of
+from market_data.timeframes import DAY_NS
 
 # New shares for old: what companies do (CRSP's list of distributions).
 SPLITS = tuple(
@@ -37,9 +38,9 @@ SPLITS = tuple(
 )  # fmt: skip
 _MONTH = 21
 _NEAR = 10
-# Times by which spreads of a month's median can be off by chance.
+# Bars further apart than a long weekend are no neighbours.
+_NEIGHBOURS_NS = 5 * DAY_NS
 _FEWEST_DAYS = 10
-_LOG_UNIT_LEAST = 0.9 * np.log(10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,10 @@ class Moves:
 
     Attributes
     ----------
-    open, high, low, close : float64 arrays, shape (n_bars,)
+    high, low, close : float64 arrays, shape (n_bars,)
+    first : float64 array, shape (n_sessions,)
+        Open of each session; of intraday bars the first close, because the
+        first print before the open may be anybody's.
     steps : float64 array, shape (n_bars,)
         Of the close, 0 for the first bar.
     starts : int64 array, shape (n_sessions,)
@@ -57,10 +61,10 @@ class Moves:
         Price times volume; all 0 where there is no volume.
     """
 
-    open: FloatArray
     high: FloatArray
     low: FloatArray
     close: FloatArray
+    first: FloatArray
     steps: FloatArray
     starts: Int64Array
     turnover: FloatArray
@@ -68,8 +72,9 @@ class Moves:
 
 def moves_of(subject: Subject) -> Moves:
     """Take logarithms of all prices, and undo the splits that the prices show."""
-    logs = np.log(subject.prices[:4])
+    logs = np.log(subject.prices[1:4])
     starts = subject.session_starts()
+    first = np.log(subject.prices[3 if subject.frame.intraday else 0, starts])
     splits = _shown_splits(subject)
     if splits.shape[0]:
         dates = subject.dates()
@@ -77,13 +82,14 @@ def moves_of(subject: Subject) -> Moves:
         for split in splits:
             offset[np.searchsorted(dates, split["ex_date"]) :] += np.log(split["split_ratio"])
         logs += offset
+        first += offset[starts]
     steps = np.zeros(subject.n_bars)
-    np.subtract(logs[3, 1:], logs[3, :-1], out=steps[1:])
+    np.subtract(logs[2, 1:], logs[2, :-1], out=steps[1:])
     volume = np.nan_to_num(subject.prices[4], posinf=0.0)
     turnover = (
         np.add.reduceat(subject.prices[3] * volume, starts) if starts.shape[0] else np.zeros(0)
     )
-    return Moves(logs[0], logs[1], logs[2], logs[3], steps, starts, turnover)
+    return Moves(logs[0], logs[1], logs[2], first, steps, starts, turnover)
 
 
 def _as_columns(subject: Subject) -> BarColumns:
@@ -234,28 +240,35 @@ def unadjusted_split(subject: Subject) -> tuple[list[QualityFinding], Int64Array
     if starts.shape[0] < 2:
         return [], none
     # Cheap first: a step that is large enough to look at.
-    gaps = subject.prices[0, starts[1:]] / subject.prices[3, starts[1:] - 1]
+    first = subject.prices[3 if subject.frame.intraday else 0, starts[1:]]
+    gaps = first / subject.prices[3, starts[1:] - 1]
     least = subject.limits.split_least * (1.0 - subject.limits.split_near)
     if not bool(np.any((gaps > least) | (gaps < 1.0 / least))):
         return [], none
     moves = moves_of(subject)
     sigma = day_sigma(moves)
     loud = calm_sessions(moves, subject.limits.calm)
-    gap = moves.open[moves.starts[1:]] - moves.close[moves.starts[1:] - 1]
+    gap = moves.first[1:] - moves.close[moves.starts[1:] - 1]
     volume = np.add.reduceat(np.nan_to_num(subject.prices[4]), moves.starts)
     splits = np.log(np.array(SPLITS))
     rows, ratios, grown = [], [], []
     for i in np.flatnonzero(np.abs(gap) > np.log(least)).tolist():
         size = abs(float(gap[i]))
         nearest = int(np.argmin(np.abs(splits - size)))
-        near = min(subject.limits.split_near, max(3.0 * float(sigma[i]), 0.02))
-        if abs(splits[nearest] - size) > near or size < 8.0 * float(sigma[i]):
+        night, beside = float(sigma[i]), abs(float(splits[nearest]) - size)
+        widest = subject.limits.split_near * max(size, 1.0)
+        if beside > min(widest, max(3.0 * night, 0.02)) or size < 8.0 * night:
             continue
         # Turnover within three times its median, both ways; no news is that quiet.
         calm = not np.isfinite(loud[i + 1]) or (1.0 / 5.0 < loud[i + 1] < subject.limits.calm)
         change = _volume_change(volume, i + 1)
-        supports = not np.isfinite(change) or abs(change + gap[i]) < abs(change)
-        quiet_day = _range_of(moves, i + 1) < 6.0 * max(float(sigma[i]), 1e-4)
+        # Volume in shares wanders by itself over weeks: a step to the point needs it less.
+        supports = not abs(change + gap[i]) >= abs(change) or beside < 1.5 * night
+        stays = all(
+            abs(_last_close(moves, i + 1) - _last_close(moves, before) - float(gap[i])) < size / 2
+            for before in (i, max(i - 1, 0))
+        )
+        quiet_day = stays and _range_of(moves, i + 1) < 6.0 * max(float(sigma[i]), 1e-4)
         if calm and supports and quiet_day:
             rows.append(i + 1)
             ratios.append(float(np.sign(-gap[i]) * splits[nearest]))
@@ -265,7 +278,7 @@ def unadjusted_split(subject: Subject) -> tuple[list[QualityFinding], Int64Array
         "unadjusted_split", Severity.ERROR, at, at + 1, np.exp(-gap[np.array(rows, np.int64) - 1]),
         1.0, "new for old",
         lambda i: (
-            f"close {subject.prices[3, at[i] - 1]:g}, then open {subject.prices[0, at[i]]:g}: near "
+            f"close {subject.prices[3, at[i] - 1]:g}, then {first[rows[i] - 1]:g}: near "
             f"{_ratio_text(ratios[i])} and no such corporate action"
             + (f"; volume times {np.exp(grown[i]):.2g} after" if np.isfinite(grown[i]) else "")
         ),
@@ -288,6 +301,11 @@ def _range_of(moves: Moves, i_session: int) -> float:
     return float(moves.high[start:stop].max() - moves.low[start:stop].min())
 
 
+def _last_close(moves: Moves, i_session: int) -> float:
+    following = i_session + 1 < moves.starts.shape[0]
+    return float(moves.close[moves.starts[i_session + 1] - 1 if following else -1])
+
+
 def _ratio_text(log_ratio: float) -> str:
     size = np.exp(abs(log_ratio))
     for m in (1, 2, 3, 4):
@@ -303,7 +321,7 @@ def bar_scale(subject: Subject, moves: Moves) -> FloatArray:
     ranges = moves.high - moves.low
     bucket = subject.buckets()
     usual = usual_by_bucket(ranges, bucket, N_BUCKETS if subject.frame.intraday else 1)
-    floor = _price_step(subject, moves)
+    floor = 2.0 * price_step(subject, moves)
     usual = np.maximum(usual, floor)
     by_day = usual[bucket]
     length = subject.n_around()
@@ -312,13 +330,13 @@ def bar_scale(subject: Subject, moves: Moves) -> FloatArray:
     return np.maximum(scale, floor)
 
 
-def _price_step(subject: Subject, moves: Moves) -> float:
-    """Return two of the smallest usual steps of the price, as a log."""
+def price_step(subject: Subject, moves: Moves) -> float:
+    """Return the smallest usual step of the price, as a log."""
     moved = np.abs(moves.steps[np.abs(moves.steps) > 1e-12])
     smallest = float(np.quantile(moved[:20_000], 0.05)) if moved.shape[0] else 1e-4
     if subject.tick > 0:
         smallest = min(smallest, subject.tick / float(np.median(subject.prices[3])))
-    return max(2.0 * smallest, 1e-7)
+    return max(smallest, 1e-7)
 
 
 def spikes(
@@ -345,6 +363,13 @@ def spikes(
     around = np.maximum(scale[inner], 0.5 * (ranges[2:] + ranges[:-2]))
     flags = (excess > limits.spike * around) & (excess > limits.spike_least)
     at = np.flatnonzero(flags) + 1
+    if at.shape[0]:
+        counts = np.diff(np.append(moves.starts, subject.n_bars))
+        harmful = limits.spike_day * np.repeat(day_sigma(moves), counts)[at]
+        near = (
+            subject.ts[at + 1] - subject.ts[at - 1] < _NEIGHBOURS_NS + 2 * subject.frame.length_ns
+        )
+        at = at[near & (excess[at - 1] > harmful)]
     if subject.halted is not None:
         at = at[~subject.halted[at]]
     measures = excess[at - 1] / around[at - 1]
@@ -360,11 +385,16 @@ def spikes(
         return (
             f"{names[row]} {subject.prices[row, at[i]]:g} between {near[0]:g} and {near[1]:g}: "
             f"{100 * np.expm1(excess[at[i] - 1]):.2f} % out of line, back at once"
+            + (", outside the scheduled hours" if subject.outside[at[i]] else "")
         )
 
     found = subject.report(
         "spike",
-        lambda i: Severity.ERROR if measures[i] > limits.spike_error else Severity.WARNING,
+        lambda i: (
+            Severity.ERROR
+            if measures[i] > limits.spike_error and not subject.outside[at[i]]
+            else Severity.WARNING
+        ),
         at, at + 1, measures, limits.spike, "scales", evidence, single=True,
     )  # fmt: skip
     return found, at
@@ -387,6 +417,9 @@ def jumps(subject: Subject, moves: Moves, explained: Int64Array) -> list[Quality
     # The month's own jump does not hide in its sigma: a median keeps it out.
     floor = max(float(np.median(sigma)), 1e-5)
     measures = np.abs(moves.steps) / np.maximum(of_bar, 0.5 * floor)
+    # Over a hole in the data prices had that many sessions to move.
+    elapsed = subject.i_session[moves.starts[1:]] - subject.i_session[moves.starts[1:] - 1]
+    measures[moves.starts[1:]] /= np.sqrt(np.maximum(elapsed, 1))
     at = np.flatnonzero(measures > limits.jump)
     if at.shape[0] == 0:
         return []

@@ -12,8 +12,11 @@ from market_data.quality.subject import Flags, Subject
 
 def missing_prices(subject: Subject) -> tuple[list[QualityFinding], Flags]:
     """Report bars without one of their prices; also return which."""
+    none = np.zeros(subject.n_bars, np.bool_)
+    if not np.isnan(np.sum(subject.prices[:4])):
+        return [], none
     wrong = np.isnan(subject.prices[:4])
-    bars = wrong.any(axis=0)
+    bars: Flags = np.any(wrong, axis=0)
     starts, stops = runs(bars)
     return subject.report(
         "missing_price", Severity.ERROR, starts, stops, (stops - starts).astype(np.float64),
@@ -25,9 +28,11 @@ def missing_prices(subject: Subject) -> tuple[list[QualityFinding], Flags]:
 def nonpositive_prices(subject: Subject) -> tuple[list[QualityFinding], Flags]:
     """Report prices that are zero, negative or infinite; also return the bars."""
     prices = subject.prices[:4]
+    if np.nanmin(prices, initial=np.inf) > 0 and np.nanmax(prices, initial=0.0) < np.inf:
+        return [], np.zeros(subject.n_bars, np.bool_)
     with np.errstate(invalid="ignore"):
         wrong = (prices <= 0) | np.isinf(prices)
-    bars = wrong.any(axis=0)
+    bars: Flags = np.any(wrong, axis=0)
     starts, stops = runs(bars)
 
     def worst(i: int) -> float:
@@ -59,6 +64,8 @@ def ohlc_order(subject: Subject, whole: Flags) -> tuple[list[QualityFinding], Fl
         bars = (high < top) | (low > bottom) | (high < low)
     bars &= whole
     at = np.flatnonzero(bars)
+    if at.shape[0] == 0:
+        return [], bars
     excess = np.zeros(subject.n_bars)
     over = np.maximum(np.maximum(top[at] / high[at], low[at] / bottom[at]), low[at] / high[at])
     excess[at] = over - 1.0

@@ -18,12 +18,21 @@ def crossed_quotes(subject: Subject) -> list[QualityFinding]:
         return []
     crossed = (bid[0] > ask[0]) & (ask[0] > 0)
     crossed |= (bid[3] > ask[3]) & (ask[3] > 0)
+    if not crossed.any():
+        return []
     starts, stops = runs(crossed)
     depth = np.array([
         float(max((bid[k, a] / ask[k, a] - 1.0) * 100.0 for k in _TOP)) for a in starts
     ])  # fmt: skip
+    with np.errstate(all="ignore"):
+        spread = (ask[3] / bid[3] - 1.0) * 100.0
+    known = spread[spread > 0]
+    usual = float(np.median(known)) if known.shape[0] else 0.0
     return subject.report(
-        "crossed_quotes", Severity.ERROR, starts, stops, depth, 0.0, "%",
+        "crossed_quotes",
+        # By less than the usual spread, the two sides may be of different moments.
+        lambda i: Severity.ERROR if depth[i] > usual else Severity.WARNING,
+        starts, stops, depth, 0.0, "%",
         lambda i: (
             f"bid {_worst(bid, ask, starts[i])[0]:g} above ask {_worst(bid, ask, starts[i])[1]:g} "
             f"({stops[i] - starts[i]} bars)"

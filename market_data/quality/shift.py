@@ -12,7 +12,7 @@ import numpy as np
 from market_data.quality.findings import QualityFinding, Severity
 from market_data.quality.habits import runs
 from market_data.quality.subject import Flags, FloatArray, Int64Array, Subject
-from market_data.sessions import monday
+from market_data.sessions import session_dates
 from market_data.timeframes import DAY_NS, HOUR_NS, MINUTE_NS
 
 _CLOSED_NS = 4 * HOUR_NS
@@ -74,6 +74,8 @@ def _distance(moments: Int64Array, marks: Int64Array) -> Int64Array:
 
 
 def _covers_extended_hours(subject: Subject) -> bool:
+    if subject.frame.length_ns > _HALF_HOUR_NS:
+        return False
     outside = float(subject.outside.mean())
     return outside > _EXTENDED_SHARE and bool(np.nansum(subject.prices[4]) > 0)
 
@@ -157,9 +159,9 @@ def _bridged(shifts: Int64Array) -> Int64Array:
 def _days(subject: Subject) -> tuple[list[QualityFinding], Int64Array]:
     """Compare the dates of daily bars, week by week, with the calendar's."""
     table = subject.table
-    # By what the data says: the calendar's own date would hide the shift.
-    dates = _stated_dates(subject)
-    week = monday(dates)
+    dates = session_dates(table, subject.ts)
+    # From Sunday to Saturday, so that a day early or late stays in its week.
+    week = (dates + 4) // 7
     starts = np.concatenate(([0], np.flatnonzero(week[1:] != week[:-1]) + 1))
     stops = np.concatenate((starts[1:], [dates.shape[0]]))
     right = np.isin(dates, table.date)
@@ -184,11 +186,3 @@ def _thin_weeks(starts: Int64Array, stops: Int64Array) -> Flags:
 def _grow(shifts: Int64Array, possible: Flags, days: int) -> None:
     inner = possible[1:-1] & (shifts[:-2] == days) & (shifts[2:] == days)
     shifts[1:-1][inner] = days
-
-
-def _stated_dates(subject: Subject) -> Int64Array:
-    offsets = subject.table.offset[
-        np.clip(np.searchsorted(subject.table.open, subject.ts), 0, subject.table.date.shape[0] - 1)
-    ]
-    plain = not bool(np.any(subject.ts % DAY_NS))
-    return np.asarray(subject.ts // DAY_NS if plain else (subject.ts + offsets) // DAY_NS)

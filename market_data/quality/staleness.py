@@ -23,11 +23,19 @@ def running(subject: Subject) -> Flags | None:
     return None if subject.halted is None else ~subject.halted
 
 
-def stale_price(subject: Subject, stretch: Int64Array, bucket: Int64Array) -> list[QualityFinding]:
+def stale_price(
+    subject: Subject, stretch: Int64Array, bucket: Int64Array, coarseness: float
+) -> list[QualityFinding]:
     """Report runs of one close longer than the instrument's own habit explains.
 
     With usual volume all the while the price is frozen and not the market: an
     error. Flagged halts are no finding.
+
+    Parameters
+    ----------
+    coarseness : float
+        Smallest step of the price over a bar's usual range: a price of few ticks
+        stays where it is.
     """
     if subject.n_bars < 20:
         return []
@@ -39,7 +47,9 @@ def stale_price(subject: Subject, stretch: Int64Array, bucket: Int64Array) -> li
         same &= going
     if not same.any():
         return []
-    usual = habit(same, stretch, bucket, limits, least_begins=1e-6, least_goes_on=0.02)
+    usual = habit(same, stretch, bucket, limits, least_begins=1e-6,
+        least_goes_on=float(np.clip(0.7 * coarseness, 0.02, 0.9)),
+    )  # fmt: skip
     longest = usual.longest(subject.n_bars, limits)
     starts, stops = runs(same)
     lengths = stops - starts

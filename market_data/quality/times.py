@@ -173,14 +173,14 @@ def missing_sessions(subject: Subject) -> list[QualityFinding]:
     if there.shape[0] < 2:
         return []
     first, last = int(there.min()), int(there.max())
-    present = np.zeros(last - first + 1, np.bool_)
+    present: Flags = np.zeros(last - first + 1, np.bool_)
     present[there - first] = True
     dates, opens = table.date[first : last + 1], table.open[first : last + 1]
     noun = "sessions"
     if subject.frame.name == "1w":
         week = monday(dates)
         start = np.concatenate(([0], np.flatnonzero(week[1:] != week[:-1]) + 1))
-        present = np.logical_or.reduceat(present, start)
+        present = np.asarray(np.logical_or.reduceat(present, start), np.bool_)
         dates, opens, noun = dates[start], opens[start], "weeks"
     if table.calendar == "FX":
         present |= _fx_free(dates)
