@@ -22,7 +22,7 @@ Timeframe = Annotated[str, typer.Argument(metavar="TIMEFRAME", help="Such as 1d 
 
 def ingest(
     symbols: Annotated[
-        list[str] | None, typer.Argument(metavar="[SYMBOL]…", help="As the source writes them.")
+        list[str] | None, typer.Argument(metavar="SYMBOL", help="As the source writes them.")
     ] = None,
     source: Annotated[str, typer.Option(metavar="S", help="alpaca, yahoo or files.")] = "",
     timeframe: Annotated[str, typer.Option(metavar="T", help="Such as 1d or 5m.")] = "1d",

@@ -121,7 +121,7 @@ class AlpacaSource:
             if token is not None:
                 asked["page_token"] = token
             answer = self._ask(
-                request.symbol, lambda: self._bars_client().get("/stocks/bars", asked)
+                request.symbol, lambda: self._bars_client().get("/stocks/bars", asked), "bars"
             )
             rows = self._rows_of(answer, request.symbol)
             if rows:
@@ -175,8 +175,8 @@ class AlpacaSource:
             currency="USD",
         )
 
-    def _ask(self, symbol: str, ask: Callable[[], Answer]) -> Answer:
-        """Return an answer of the client, its failures as ours."""
+    def _ask(self, symbol: str, ask: Callable[[], Answer], key: str = "") -> Answer:
+        """Return an answer of the client, which must have the key; its failures as ours."""
         import requests
         from alpaca.common.exceptions import APIError
 
@@ -206,6 +206,8 @@ class AlpacaSource:
                 raise VendorUnavailable(f"{NAME} sent no bars: {error}") from None
             if not isinstance(answer, dict):
                 raise VendorUnavailable(f"{NAME} sent an empty answer")
+            if key and key not in answer:
+                raise VendorUnavailable(f"{NAME} sent an answer without {key}")
             return answer
 
         try:

@@ -106,7 +106,10 @@ def check_answer(
         if frame.intraday:
             if not zone:
                 raise DataError("times state no time zone; name it")
-            ns, _ = localise(raw.times, zone, raw.place)
+            ns, n_ambiguous, _ = localise(raw.times, zone, raw.place)
+            if n_ambiguous:
+                text = "{n} times occur twice as clocks go back, taken as the first"
+                findings.add("ambiguous_times", n_ambiguous, text)
         else:
             # A daily bar's clock time without a zone says no more than its date.
             ns = ns - ns % DAY_NS

@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from foundation.clock import Clock, SystemClock
 from foundation.errors import DataError
@@ -113,7 +114,7 @@ def make_source(
     raise DataError(f"unknown source {name!r}; there are {', '.join(names)}{hint}")
 
 
-def describe_sources() -> list[dict[str, object]]:
+def describe_sources() -> list[dict[str, Any]]:
     """Return what a person should know of each source, without asking any."""
     offers = {"alpaca": alpaca.OFFERS, "yahoo": yahoo.OFFERS, "files": (Offer("any"),)}
     return [

@@ -422,3 +422,7 @@ def _check_chart(status: int, content: bytes, headers: dict[str, str], clock: Cl
     failure = failure_of_status(NAME, status, description, headers, clock.now())
     if failure is not None:
         raise failure
+    # yfinance would take an answer without a chart for a span without bars.
+    result = (chart or {}).get("result")
+    if not isinstance(result, list) or not result or "meta" not in (result[0] or {}):
+        raise VendorUnavailable(f"{NAME} sent an answer without a chart")
