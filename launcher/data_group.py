@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import typer
 
-from launcher import ingest
+from launcher import data_check, ingest
 
 app = typer.Typer(
     name="data",
@@ -24,6 +24,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("sources", ingest.sources, "Sources"),
     ("provenance", ingest.provenance, "Sources"),
     ("revisions", ingest.revisions, "Sources"),
+    ("check", data_check.check, "Quality"),
 )
 for _name, _function, _panel in COMMANDS:
     app.command(_name, rich_help_panel=_panel)(_function)

@@ -228,7 +228,7 @@ def _examine_possible(subject: Subject) -> Iterator[QualityFinding]:
     yield from found
     yield from moves.jumps(subject, moved, np.concatenate((splits, spiked)))
     stretch, bucket = staleness.stretches(subject), subject.buckets()
-    repeated = staleness.repeated_bars(subject)
+    repeated = staleness.repeated_bars(subject, stretch, bucket)
     coarseness = moves.price_step(subject, moved) / float(np.median(scale))
     yield from repeated
     yield from _beside(staleness.stale_price(subject, stretch, bucket, coarseness), repeated)

@@ -78,8 +78,14 @@ def stale_price(
     )  # fmt: skip
 
 
-def repeated_bars(subject: Subject) -> list[QualityFinding]:
-    """Report whole bars, with a range and with volume, that equal the bar before."""
+def repeated_bars(
+    subject: Subject, stretch: Int64Array, bucket: Int64Array
+) -> list[QualityFinding]:
+    """Report whole bars, with a range and with volume, that equal the bar before.
+
+    Where prices have few ticks and volumes few shares, some do by chance: the
+    instrument's own habit is allowed.
+    """
     if subject.n_bars < 3:
         return []
     prices, limits = subject.prices, subject.limits
@@ -97,11 +103,14 @@ def repeated_bars(subject: Subject) -> list[QualityFinding]:
     flags[at] = True
     starts, stops = runs(flags)
     least = 1 if not subject.frame.intraday else limits.repeated_least
-    worth = stops - starts >= least
-    starts, stops = starts[worth], stops[worth]
+    usual = habit(flags, stretch, bucket, limits, least_begins=1e-6, least_goes_on=0.02)
+    longest = usual.longest(subject.n_bars, limits)
+    allowed = np.maximum(longest[bucket[starts]], least - 1)
+    worth = stops - starts > allowed
+    starts, stops, allowed = starts[worth], stops[worth], allowed[worth]
     return subject.report(
         "repeated_bars", Severity.ERROR, starts, stops, (stops - starts).astype(np.float64),
-        float(least - 1), "bars",
+        allowed, "bars",
         lambda i: (
             f"{stops[i] - starts[i]} bars equal the one before them in all prices and in volume "
             f"({prices[4, starts[i]]:,.10g})"
