@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import subprocess
@@ -15,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from moto.server import ThreadedMotoServer
 
 from foundation import objects
 from foundation.errors import DataError
@@ -26,6 +24,7 @@ from market_data.loading import load_bars
 from market_data.provenance import Provenance
 from market_data.sample_set import load_sample
 from market_data.store import Store, open_store
+from tests.local_s3 import make_bucket, s3_server
 from tests.market_data.making import join, minutes, write
 from trading.instruments import Instrument
 
@@ -37,41 +36,17 @@ BUCKET = "quarterdeck-test"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """Start a server of the S3 protocol, and tell programs of it as people do."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    told = {
-        "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "eu-central-1",
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    before = {name: os.environ.get(name) for name in told}
-    os.environ.update(told)
-    objects._client.cache_clear()
-    yield told["AWS_ENDPOINT_URL_S3"]
-    running.stop()
-    objects._client.cache_clear()
-    for name, value in before.items():
-        if value is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = value
+    with s3_server() as address:
+        yield address
 
 
 @pytest.fixture
 def bucket(server) -> Iterator[ObjectPath]:
     client = objects._client()
-    client.create_bucket(
-        Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
-    )
+    make_bucket(BUCKET)
     place = ObjectPath.of(f"s3://{BUCKET}/firm")
     yield place
-    for path in list(ObjectPath(BUCKET, "").glob("*/*/*/*/*")) + _all(client):
+    for path in _all(client):
         path.unlink(missing_ok=True)
     client.delete_bucket(Bucket=BUCKET)
 
@@ -157,6 +132,7 @@ _WRITER = """
 import sys
 from datetime import date
 from market_data.store import Store
+from tests.local_s3 import make_bucket, s3_server
 from tests.market_data.making import minutes, write
 store = Store(sys.argv[1])
 for minute in range(5):
