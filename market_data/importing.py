@@ -25,7 +25,11 @@ from foundation.clock import Clock, SystemClock
 from foundation.errors import DataError
 from foundation.progress import Progress, silent
 from market_data import checks
-from market_data.actions_file import actions_beside, read_actions_file
+from market_data.actions_file import (
+    actions_beside,
+    read_action_records_file,
+    read_actions_file,
+)
 from market_data.calendars import default_daily_calendar
 from market_data.checks import Finding, Findings, GapCheck, MoveCheck
 from market_data.columns import BarColumns
@@ -34,8 +38,17 @@ from market_data.placing import Placer, QuoteJoiner
 from market_data.provenance import Provenance
 from market_data.raw import RawBars
 from market_data.reading import BarFile
+from market_data.reused_tickers import (
+    ReuseCheck,
+    ReusedTicker,
+    refuse_reuse,
+    reuse_finding,
+    says_nothing_of,
+    take_stored,
+    write_split_listing,
+)
 from market_data.rows_by_symbol import Stretch, SymbolRows
-from market_data.sessions import SessionTable
+from market_data.sessions import SessionTable, date_of
 from market_data.store import Store
 from market_data.timeframes import DAY_NS, Timeframe, parse_timeframe
 from market_data.times import localise
@@ -150,6 +163,10 @@ class ImportOptions:
         Let bars replace stored ones of the same time.
     refresh : bool
         Compute the calendar's sessions anew if its source has changed.
+    split_listing : bool
+        Where the bars look like those of several companies that had the
+        ticker one after the other, write that down in the listings; they are
+        refused otherwise.
     """
 
     symbol: str = ""
@@ -161,6 +178,7 @@ class ImportOptions:
     drop_unscheduled: bool = False
     overwrite: bool = False
     refresh: bool = True
+    split_listing: bool = False
 
 
 def import_file(
@@ -181,6 +199,7 @@ def import_file(
     repair: bool = False,
     drop_unscheduled: bool = False,
     overwrite: bool = False,
+    split_listing: bool = False,
     provenance: Provenance | None = None,
     clock: Clock | None = None,
     progress: Progress = silent,
@@ -192,7 +211,7 @@ def import_file(
     path : path
         CSV or Parquet, which may be compressed or lie in a zip archive
         (``prices.zip/AAPL.csv``).
-    symbol, timeframe, timezone, quotes, repair, drop_unscheduled, overwrite
+    symbol, timeframe, timezone, quotes, repair, drop_unscheduled, overwrite, split_listing
         As in `ImportOptions`.
     calendar : str
         Needed for intraday bars, unless the instrument is stored.
@@ -230,6 +249,7 @@ def import_file(
         repair=repair,
         drop_unscheduled=drop_unscheduled,
         overwrite=overwrite,
+        split_listing=split_listing,
     )
     with _read_rows(store, Path(path), options, progress=progress) as opened:
         return opened.import_symbol(
@@ -470,6 +490,7 @@ class _OpenedFile:
         """Check the bars of a symbol and store them."""
         store = self.store
         judge = _Judge(self, symbol, self._instrument(symbol), progress)
+        judge.joins_stored = True
         instrument, timeframe = judge.instrument, judge.frame.name
         before = store.find_series(instrument.symbol, timeframe)
         progress(3, _STEPS, "storing bars")
@@ -489,7 +510,13 @@ class _OpenedFile:
         store.write_instrument(instrument)
         beside = actions_beside(self.path)
         if beside is not None and judge.actions.shape[0]:
-            store.write_actions(instrument.symbol, judge.actions, beside.name)
+            records = read_action_records_file(beside, instrument.symbol)
+            store.write_actions(instrument.symbol, records, beside.name)
+        if judge.reused:
+            with self.calendars:
+                write_split_listing(
+                    store, instrument.symbol, date_of(judge.first_session), judge.reused
+                )
         progress(_STEPS, _STEPS, "imported")
         return ImportReport(
             symbol=instrument.symbol,
@@ -543,6 +570,13 @@ class _Judge:
     findings : Findings
         Whole when `bars` has come to its end; so are the next.
     n_bars, first_ns, last_ns : int
+    joins_stored : bool
+        The bars are to join those that are stored of the symbol: a ticker
+        that several companies had is then refused, or said to be split.
+    reused : list of ReusedTicker
+        Where another company begins, once `bars` has come to its end.
+    first_session : int
+        Of the series with what is stored, if any is reused.
     """
 
     def __init__(
@@ -550,6 +584,8 @@ class _Judge:
     ) -> None:
         progress(1, _STEPS, "checking bars")
         self._rows, self._options, self._symbol = opened.rows, opened.options, symbol
+        self._store = opened.store
+        self.joins_stored = False
         self._aware = opened.bars.times.aware
         self._stretches = opened.rows.stretches(symbol)
         self._file_findings = _file_findings(opened.bars)
@@ -584,6 +620,8 @@ class _Judge:
         self.findings.add_all(self._file_findings)
         self.n_bars = 0
         self.first_ns, self.last_ns = 0, 0
+        self.reused: list[ReusedTicker] = []
+        self.first_session = 0
 
     def _timeframe(self) -> Timeframe:
         stated = self._options.timeframe
@@ -626,6 +664,7 @@ class _Judge:
         )
         quotes = None if options.quotes is None else QuoteJoiner(options.quotes)
         gaps, moves = GapCheck(self.sessions, self.frame), MoveCheck(self.actions)
+        reuse = ReuseCheck()
         n_back = self._rows.n_back(self._symbol)
         for stretch in self._stretches:
             raw = self._rows.load(self._symbol, stretch)
@@ -643,6 +682,7 @@ class _Judge:
             findings.add_all(checks.check_quotes(columns))
             gaps.take(columns.session, outside)
             moves.take(columns)
+            reuse.take(columns)
             if not self.n_bars:
                 self.first_ns = int(columns.ts[0])
             self.n_bars += columns.n_bars
@@ -653,6 +693,23 @@ class _Judge:
             quotes.finish(findings)
         findings.add_all(gaps.finish())
         findings.add_all(moves.finish())
+        self._check_reuse(reuse)
+
+    def _check_reuse(self, reuse: ReuseCheck) -> None:
+        """Refuse bars of several companies under one ticker, unless the listings tell."""
+        symbol = self.instrument.symbol
+        if not says_nothing_of(self._store, symbol):
+            return
+        if self.joins_stored:
+            take_stored(reuse, self._store, symbol, self.frame.name)
+        reused = reuse.find(self.sessions, self.actions)
+        if not reused:
+            return
+        if self.joins_stored and not self._options.split_listing:
+            refuse_reuse(symbol, reused)
+        self.findings.add_all([reuse_finding(symbol, reused)])
+        if self.joins_stored:
+            self.reused, self.first_session = reused, reuse.first_session
 
     def _check_volume(self, raw: RawBars, stretch: Stretch | None) -> None:
         found = checks.check_volume(raw.prices[4], raw.place, has_volume=raw.has_volume)
