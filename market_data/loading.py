@@ -44,6 +44,9 @@ class LoadedBars:
         Where the bars came from.
     findings : tuple of Finding
         What a reader of the result should know about the data.
+    stored, stored_finer : str
+        Timeframes that are stored of which bars and finer bars were taken or
+        made; empty for bars of a file, and without finer bars.
     """
 
     bars: Bars
@@ -51,6 +54,8 @@ class LoadedBars:
     fingerprint: str
     source: str
     findings: tuple[Finding, ...] = ()
+    stored: str = ""
+    stored_finer: str = ""
 
 
 def load_bars(
@@ -136,10 +141,13 @@ def load_bars(
     skipped = 0 if warmup == "all" else max(first - int(warmup), 0)
     if skipped:
         bars = select_bars(bars, slice(skipped, None))
+    stored_finer = ""
     if finer is not None:
-        bars = _with_finer(bars, source, finer, adjust, extended_hours, end)
+        bars, stored_finer = _with_finer(bars, source, finer, adjust, extended_hours, end)
     digest = fingerprint(bars, read.sessions)
-    return LoadedBars(bars, first - skipped, digest, read.text, read.findings)
+    return LoadedBars(
+        bars, first - skipped, digest, read.text, read.findings, read.stored, stored_finer
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +163,7 @@ class _Read:
     first: date
     last: date
     findings: tuple[Finding, ...]
+    stored: str = ""
 
 
 def _read(
@@ -201,6 +210,7 @@ def _read(
         series.first.date(),
         series.last.date(),
         findings,
+        stored,
     )
 
 
@@ -259,7 +269,7 @@ def _with_finer(
     adjust: Adjustment,
     extended_hours: bool,
     end: date | None,
-) -> Bars:
+) -> tuple[Bars, str]:
     if not isinstance(source, Store):
         raise DataError(f"finer {finer} bars need the store; import both files first")
     loaded = load_bars(
@@ -270,7 +280,7 @@ def _with_finer(
         adjust=adjust,
         extended_hours=extended_hours,
     )
-    return attach_finer(bars, replace(loaded.bars, actions=bars.actions[:0]))
+    return attach_finer(bars, replace(loaded.bars, actions=bars.actions[:0])), loaded.stored
 
 
 def fingerprint(bars: Bars, sessions: SessionTable) -> str:

@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection
 
+import strategies.data_use
 import strategies.evidence
 import strategies.requests
 import strategies.studies

@@ -11,7 +11,9 @@ import msgspec
 from sqlalchemy import Engine
 
 from research.backtest import ENGINE_VERSION, Backtest
+from research.data_impact import bars_used
 from research.summary import Figures, Summary
+from strategies.data_use import RunKind, record_bars_used
 from strategies.runs import RunStart, record_run_failed, record_run_started, record_run_succeeded
 from strategies.versions import save_version
 from trading.document import canonical
@@ -53,6 +55,7 @@ def recorded_run(
             result_directory=str(directory),
         ),
     )
+    record_bars_used(engine, RunKind.BACKTEST, backtest.run_id, bars_used(backtest))
     try:
         yield lambda summary: record_run_succeeded(
             engine,

@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
 import foundation.migration
+import strategies.data_use
 import strategies.evidence
 import strategies.requests
 import strategies.studies
