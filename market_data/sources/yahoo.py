@@ -44,6 +44,8 @@ from market_data.sources.retrying import (
 from market_data.timeframes import DAY_NS
 
 NAME = "yahoo"
+# How long the daily answer serves other requests for its splits.
+_FRESH = timedelta(minutes=10)
 _CHART = "/v8/finance/chart/"
 
 # Yahoo gives one-minute bars of the last 30 days, a week at a time.
@@ -99,8 +101,9 @@ class YahooSource:
     timeout_s: float = 30.0
     clock: Clock = field(default_factory=SystemClock)
     retrying: Retrying = field(default_factory=Retrying)
-    # The latest daily answer: its splits serve the requests that follow.
-    _daily: tuple[str, date, _Answer] | None = field(default=None, repr=False, init=False)
+    # The latest daily answer, of which symbol, from and at which time: its splits
+    # serve the requests that follow.
+    _daily: tuple[str, date, datetime, _Answer] | None = field(default=None, repr=False, init=False)
     _session: Any = field(default=None, repr=False, init=False)
 
     @property
@@ -154,6 +157,7 @@ class YahooSource:
 
     def fetch_actions(self, symbol: str, first: date, last: date) -> FetchedActions:
         """Return splits and dividends, dividends turned back to what one share was paid."""
+        self._daily = None
         answer = self._daily_answer(symbol, first)
         chosen = (answer.events["ex_date"] >= days_of(first)) & (
             answer.events["ex_date"] <= days_of(last)
@@ -167,12 +171,14 @@ class YahooSource:
 
     def _daily_answer(self, symbol: str, first: date) -> _Answer:
         """Return daily bars from a date to now, with every split that adjusted them."""
-        if self._daily is not None and self._daily[0] == symbol and self._daily[1] <= first:
-            return self._daily[2]
         now = self.clock.now()
+        if self._daily is not None:
+            of, since, asked_at, kept = self._daily
+            if of == symbol and since <= first and now - asked_at < _FRESH:
+                return kept
         start = datetime(first.year, first.month, first.day, tzinfo=UTC) - timedelta(days=1)
         answer = self._ask(symbol, "1d", start, now + timedelta(days=1))
-        self._daily = (symbol, first, answer)
+        self._daily = (symbol, first, now, answer)
         return answer
 
     def _page(
