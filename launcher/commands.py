@@ -15,6 +15,7 @@ from launcher import (
     runs,
     starting,
     sweep,
+    versions,
 )
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ for _name, _function, _panel in (
     app.command(_name, rich_help_panel=_panel)(_function)
 app.add_typer(data_group.app, name="data", rich_help_panel="Data")
 app.add_typer(requests.app, name="requests", rich_help_panel="Research")
+app.add_typer(versions.app, name="versions", rich_help_panel="Strategies")
 
 
 @app.callback()

@@ -6,6 +6,7 @@ the figures themselves are the summaries'.
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from typing import Any
 import polars as pl
 import yaml
 
-from research import report_words
-from research.summary import Summary
+from research import look, report_words
+from research.figures import LOWER_IS_BETTER
+from research.summary import Figures, Summary
 
 UNSET = "–"
 _OVERVIEW = (
@@ -30,6 +32,57 @@ _RUN_FIELDS = (
     "data_fingerprint", "engine_version",
 )  # fmt: skip
 
+# By the label that the report has for it: the figure, and the unit of a difference.
+_FIGURES: dict[str, tuple[str, str]] = {
+    "Starting cash": ("starting_cash", "money"),
+    "Final equity": ("final_equity", "money"),
+    "Final equity, favourable path": ("final_equity_optimistic", "money"),
+    "Total return": ("total_return", "points"),
+    "CAGR": ("cagr", "points"),
+    "Buy and hold": ("buy_and_hold_return", "points"),
+    "Alpha": ("alpha", "points"),
+    "Beta": ("beta", "number"),
+    "Volatility": ("volatility", "points"),
+    "Sharpe ratio": ("sharpe", "ratio"),
+    "Sortino ratio": ("sortino", "ratio"),
+    "Calmar ratio": ("calmar", "ratio"),
+    "Maximum drawdown": ("max_drawdown", "points"),
+    "Its duration": ("max_drawdown_days", "days"),
+    "Probabilistic Sharpe": ("probabilistic_sharpe", "points"),
+    "Lowest cash": ("lowest_cash", "money"),
+    "Trades": ("n_trades", "count"),
+    "Won": ("win_rate", "points"),
+    "Profit factor": ("profit_factor", "number"),
+    "Expectancy": ("expectancy", "money"),
+    "Average trade": ("average_trade", "points"),
+    "Best trade": ("best_trade", "points"),
+    "Worst trade": ("worst_trade", "points"),
+    "Exposure": ("exposure", "points"),
+    "Turnover": ("turnover", "number"),
+    "Orders": ("n_orders", "count"),
+    "Fills": ("n_fills", "count"),
+    "Commission": ("total_commission", "money"),
+    "Slippage": ("total_slippage", "money"),
+}
+# More or less of these is neither better nor worse in itself.
+_NEUTRAL = frozenset(
+    ("starting_cash", "buy_and_hold_return", "beta", "n_trades", "exposure", "turnover",
+     "n_orders", "n_fills", "lowest_cash")
+)  # fmt: skip
+_LESS_IS_BETTER = LOWER_IS_BETTER | {"max_drawdown_days"}
+# What makes two runs unlike in more than their strategy, and what to say of it.
+_UNLIKE = {
+    "instruments": "The results are of other instruments",
+    "timeframe": "The results are of bars of other lengths",
+    "start": "The results begin on other days",
+    "end": "The results end on other days",
+    "starting_cash": "The results began with other amounts of cash",
+    "currency": "The results are in other currencies",
+    "fill": "Market orders fill at other moments",
+    "sized_at": "Quantities are decided at other moments",
+    "engine_version": "The results are of other versions of the engine",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ComparedFigure:
@@ -41,12 +94,21 @@ class ComparedFigure:
         As in the report.
     values : tuple of str
         In the order of the results.
+    changes : tuple of str
+        Against the first result, in points of a percentage where it is one;
+        empty for the first itself, where nothing changed and where either is
+        not defined.
+    tones : tuple of str
+        Of each change ``gain`` when it is for the better, ``loss`` when it is
+        for the worse, else empty.
     """
 
     group: str
     label: str
     convention: str
     values: tuple[str, ...]
+    changes: tuple[str, ...] = ()
+    tones: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +157,99 @@ def compare_figures(summaries: Sequence[Summary]) -> list[ComparedFigure]:
     for group in zip(*grouped, strict=True):
         for figures in zip(*(one.figures for one in group), strict=True):
             conventions = list(dict.fromkeys(one.convention for one in figures))
+            changes = [_change(figures[0].label, summaries[0], one) for one in summaries]
             rows.append(
                 ComparedFigure(
                     group[0].title,
                     figures[0].label,
                     "; ".join(conventions),
                     tuple(one.value for one in figures),
+                    tuple(change for change, _ in changes),
+                    tuple(tone for _, tone in changes),
                 )
             )
     return rows
+
+
+def _change(label: str, first: Summary, other: Summary) -> tuple[str, str]:
+    """Return how a figure differs from that of the first result, and whether for the better."""
+    name, unit = _FIGURES[label]
+    before, after = getattr(first, name), getattr(other, name)
+    if other is first or not look.is_number(before) or not look.is_number(after):
+        return "", ""
+    if unit == "money" and first.currency != other.currency:
+        return "", ""
+    # A drawdown is written as the fall that it is.
+    change = float(after - before) * (-1.0 if name == "max_drawdown" else 1.0)
+    better = change if name not in _LESS_IS_BETTER or name == "max_drawdown" else -change
+    tone = "" if name in _NEUTRAL else "gain" if better > 0 else "loss"
+    if not change:
+        return "", ""
+    digits = {"ratio": 3, "count": 0, "days": 0}.get(unit, 2)
+    text = look.number(change * 100.0 if unit == "points" else change, digits)
+    sign = "+" if change > 0 and text.strip("0.,") else ""
+    return f"{sign}{text}", tone
+
+
+def unlike_runs(summaries: Sequence[Summary]) -> list[str]:
+    """Return why the results are not only those of other versions, a sentence each.
+
+    A difference between figures may then come from what the sentence names
+    and say nothing about the strategies.
+    """
+    found = []
+    for name, sentence in _UNLIKE.items():
+        values = [_worded(getattr(one, name)) for one in summaries]
+        if len(set(values)) > 1:
+            found.append(f"{sentence}: {', '.join(dict.fromkeys(values))}.")
+    alike = all(
+        getattr(one, name) == getattr(summaries[0], name)
+        for one in summaries
+        for name in ("instruments", "timeframe", "start", "end")
+    )
+    prints = dict.fromkeys(one.data_fingerprint[:12] for one in summaries)
+    if alike and len(prints) > 1:
+        found.append(
+            "The bars of the same instruments and days have other content: data "
+            f"{', '.join(prints)}. They were revised in between, or come from another source."
+        )
+    return found
+
+
+def _worded(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else _written(value)
+
+
+def document_diff(first: Summary, other: Summary) -> list[str]:
+    """Return the canonical documents' differences line by line, as `diff -u` shows them.
+
+    Returns
+    -------
+    list of str
+        Lines that begin with a space, ``+``, ``-`` or ``@``; empty when the
+        documents say the same.
+    """
+    before, after = (_plain_text(one.document).splitlines() for one in (first, other))
+    # The first two lines name files.
+    return list(difflib.unified_diff(before, after, n=3, lineterm=""))[2:]
+
+
+def _plain_text(document: str) -> str:
+    """Return a document as YAML with sorted keys, so that equal ones read equal."""
+    decoded = _decoded(document)
+    if not isinstance(decoded, (dict, list)):
+        return document
+    text: str = yaml.safe_dump(decoded, sort_keys=True, allow_unicode=True, width=100)
+    return text
+
+
+def tidy_figures(summary: Summary) -> list[tuple[str, float | None]]:
+    """Return all key figures of a result as numbers, by the names of summary.json."""
+    found: list[tuple[str, float | None]] = []
+    for name in Figures.__struct_fields__:
+        value = getattr(summary, name)
+        found.append((name, float(value) if look.is_number(value) else None))
+    return found
 
 
 def run_differences(summaries: Sequence[Summary]) -> list[Difference]:

@@ -9,11 +9,10 @@ directory alone, and the same directory gives the same bytes.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jinja2
 import polars as pl
@@ -23,6 +22,7 @@ from foundation.files import write_bytes, write_text
 from foundation.progress import Progress, silent
 from research import charts, look
 from research.look import Theme
+from research.page import chart_place, figure_json, script_json
 from research.report_content import ReportContent, read_content
 from research.report_grids import trade_grid
 from research.report_words import RAW_PRICES
@@ -52,7 +52,6 @@ _SECTIONS = (
     ("method", "Method"),
     ("downloads", "Downloads"),
 )
-_SHARED_LENGTH = 100
 _TONED_COLUMNS = ("Net profit", "Return")
 _PARQUET_WORDS = {
     Table.TRADES: "trades, from flat to flat, with MAE and MFE",
@@ -140,7 +139,7 @@ def render_html(result: ResultFiles, content: ReportContent) -> str:
     data = {
         "file": content.title,
         "templates": {theme.value: look.template(theme).to_plotly_json() for theme in Theme},
-        "figures": {name: _figure_json(figure, shared) for name, figure in figures.items()},
+        "figures": {name: figure_json(figure, shared) for name, figure in figures.items()},
         "shared": list(shared),
         "trades": trades.rows,
         "toned": [trades.columns.index(name) for name in _TONED_COLUMNS],
@@ -151,7 +150,7 @@ def render_html(result: ResultFiles, content: ReportContent) -> str:
         .render(
             content=content,
             sections=_SECTIONS,
-            chart=lambda name: _chart_place(name, figures),
+            chart=lambda name: chart_place(name, figures),
             price_charts=price_charts,
             price_note=_price_note(content, len(price_charts)),
             paths=content.frames.paths is not None,
@@ -162,7 +161,7 @@ def render_html(result: ResultFiles, content: ReportContent) -> str:
             css=Markup(font_css() + read_template("report.css")),
             js=Markup(read_template("report.js")),
             plotly=Markup(plotly.offline.get_plotlyjs()),
-            data=_script_json(data),
+            data=script_json(data),
         )
     )
 
@@ -278,35 +277,6 @@ def _price_note(content: ReportContent, n_drawn: int) -> str:
     if n_left <= 0:
         return ""
     return f"Prices of the {n_drawn} instruments with most trades are drawn; {n_left} are left out."
-
-
-def _chart_place(name: str, figures: dict[str, go.Figure]) -> Markup:
-    # The height is given at once, so that nothing moves when the chart is drawn.
-    height = int(figures[name].layout.height)
-    return Markup('<div class="chart" id="chart-{}" style="height:{}px"></div>\n').format(
-        name, height
-    )
-
-
-def _figure_json(figure: go.Figure, shared: dict[tuple[str, ...], int]) -> dict[str, Any]:
-    """Return data and layout; the template is added by the page, once for all charts.
-
-    Times that several traces have in common are written once, in `shared`;
-    the trace holds their number instead.
-    """
-    content: dict[str, Any] = json.loads(figure.to_json(engine="json"))
-    content["layout"].pop("template", None)
-    for trace in content["data"]:
-        x = trace.get("x")
-        if isinstance(x, list) and len(x) >= _SHARED_LENGTH and None not in x:
-            trace["x"] = shared.setdefault(tuple(x), len(shared))
-    return {"data": content["data"], "layout": content["layout"]}
-
-
-def _script_json(data: dict[str, Any]) -> Markup:
-    """Return JSON that can't end the script element that holds it."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def _downloads(result: ResultFiles) -> list[tuple[str, str]]:

@@ -48,6 +48,7 @@
 
   const page = 50;
   const table = document.getElementById("trade-table");
+  if (!table) return;
   const heads = Array.from(table.tHead.rows[0].cells);
   const left = heads.map((head) => head.classList.contains("text"));
   const tones = new Set(data.toned);

@@ -1,0 +1,456 @@
+"""Several versions on one page of charts, and the same as a tidy table.
+
+Owns what stands on the page and in ``versions.parquet``; which figures are
+compared and how documents are told apart is the business of
+`research.comparison`. The same results and evidence give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from markupsafe import Markup
+
+from foundation.files import atomic_file, write_text
+from research import charts, look, version_charts
+from research.comparison import (
+    ComparedFigure,
+    Difference,
+    compare_figures,
+    document_diff,
+    document_differences,
+    run_differences,
+    tidy_figures,
+    unlike_runs,
+)
+from research.look import Theme
+from research.named_results import NamedResult
+from research.page import chart_place, figure_json, script_json
+from research.report import font_css, read_template, templates
+from research.report_content import ReportContent, read_content
+from research.report_parts import Grid, Level, Note
+from research.summary import Summary
+from strategies.lifecycle import REQUIRED_EVIDENCE, EvidenceKind, EvidenceState, Trigger
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+HTML_FILE = "versions.html"
+PARQUET_FILE = "versions.parquet"
+N_MOST = 8
+_SECTIONS = (
+    ("performance", "Performance"),
+    ("figures", "Key figures"),
+    ("periods", "Months and years"),
+    ("trades", "Trades"),
+    ("documents", "What differs"),
+    ("evidence", "Evidence"),
+)
+_EVIDENCE_WORDS = {
+    EvidenceKind.LOOK_AHEAD: "Look-ahead",
+    EvidenceKind.RECURSION: "Warm-up",
+    EvidenceKind.ROBUSTNESS: "Robustness",
+    EvidenceKind.WALK_FORWARD: "Walk-forward",
+    EvidenceKind.HOLDOUT: "Locked period",
+    EvidenceKind.PLATEAU: "Plateau",
+    EvidenceKind.MONTE_CARLO: "Monte Carlo",
+    EvidenceKind.DEFLATED_SHARPE: "Deflated Sharpe",
+}
+SCHEMA = pa.schema(
+    [
+        ("result", pa.string()),
+        ("strategy", pa.string()),
+        ("version_hash", pa.string()),
+        ("run_id", pa.string()),
+        ("data_fingerprint", pa.string()),
+        ("engine_version", pa.string()),
+        ("kind", pa.string()),  # summary, year, month, evidence or trials.
+        ("figure", pa.string()),
+        ("period", pa.string()),  # 2024 or 2024-01, empty for the whole result.
+        ("value", pa.float64()),
+        ("difference", pa.float64()),  # From the first result; null for the first.
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Legend:
+    """One compared result at the top of the page."""
+
+    label: str
+    colour: str
+    detail: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """The lines in which a version's document differs from the first's."""
+
+    label: str
+    lines: tuple[tuple[str, str], ...]  # Of each line its kind (added, removed, place or same).
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All that the page lays out and the table holds."""
+
+    named: tuple[NamedResult, ...]
+    contents: tuple[ReportContent, ...]
+    figures: tuple[ComparedFigure, ...]
+    run: tuple[Difference, ...]
+    document: tuple[Difference, ...]
+    notes: tuple[Note, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Short names of the results, in order."""
+        return tuple(one.label for one in self.named)
+
+    @property
+    def summaries(self) -> tuple[Summary, ...]:
+        """Their summaries, in order."""
+        return tuple(one.summary for one in self.contents)
+
+
+def compare_results(named: Sequence[NamedResult]) -> Comparison:
+    """Read the results and lay them side by side; the others are compared with the first.
+
+    Raises
+    ------
+    DataError
+        If a result's tables are missing or damaged.
+    """
+    contents = tuple(read_content(one.result) for one in named)
+    summaries = [one.summary for one in contents]
+    return Comparison(
+        tuple(named),
+        contents,
+        tuple(compare_figures(summaries)),
+        tuple(run_differences(summaries)),
+        tuple(document_differences(summaries)),
+        _notes(named, summaries),
+    )
+
+
+def _notes(named: Sequence[NamedResult], summaries: Sequence[Summary]) -> tuple[Note, ...]:
+    notes = [
+        Note(Level.WARNING, f"{text} What differs may come from that, and not from the versions.")
+        for text in unlike_runs(summaries)
+    ]
+    for one, summary in zip(named, summaries, strict=True):
+        for kind in REQUIRED_EVIDENCE[Trigger.PAPER_STARTED]:
+            state = _state(one, kind, summary)
+            if state is EvidenceState.FAILED:
+                text = f"{one.label} failed the {_EVIDENCE_WORDS[kind].lower()} check."
+                notes.append(Note(Level.WARNING, text))
+        missing = [
+            _EVIDENCE_WORDS[kind].lower()
+            for kind in REQUIRED_EVIDENCE[Trigger.PAPER_STARTED]
+            if _state(one, kind, summary) in (EvidenceState.MISSING, EvidenceState.OUTDATED)
+        ]
+        if missing:
+            notes.append(
+                Note(
+                    Level.NOTE,
+                    f"{one.label} was not examined on this engine for {' and '.join(missing)};"
+                    " run quarterdeck evidence on it.",
+                )
+            )
+    trials = [_trials(one) for one in named]
+    if not any(trials) and len({one.version_hash for one in summaries}) > 1:
+        notes.append(
+            Note(
+                Level.NOTE,
+                "How many versions and parameter sets were tried is not on record here. The best"
+                " of many is partly luck; the figures are not deflated for it.",
+            )
+        )
+    return tuple(notes)
+
+
+def _state(one: NamedResult, kind: EvidenceKind, summary: Summary) -> EvidenceState:
+    held = one.evidence.get(kind)
+    return EvidenceState.MISSING if held is None else held.state(summary.engine_version)
+
+
+def _trials(one: NamedResult) -> dict[str, Any]:
+    held = one.evidence.get(EvidenceKind.DEFLATED_SHARPE)
+    return {} if held is None else dict(held.figures)
+
+
+# The page.
+
+
+def render_html(comparison: Comparison) -> str:
+    """Render the page: one file that needs no network."""
+    import plotly.offline
+
+    figures = page_figures(comparison)
+    shared: dict[tuple[str, ...], int] = {}
+    data = {
+        "file": "versions",
+        "templates": {theme.value: look.template(theme).to_plotly_json() for theme in Theme},
+        "figures": {name: figure_json(figure, shared) for name, figure in figures.items()},
+        "shared": list(shared),
+    }
+    groups: dict[str, list[ComparedFigure]] = {}
+    for figure in comparison.figures:
+        groups.setdefault(figure.group, []).append(figure)
+    return (
+        templates()
+        .get_template("versions.html.j2")
+        .render(
+            title=_title(comparison),
+            headline=_headline(comparison),
+            engine=comparison.summaries[0].engine_version,
+            labels=comparison.labels,
+            legends=_legends(comparison),
+            sections=_SECTIONS,
+            notes=comparison.notes,
+            groups=groups,
+            chart=lambda name: chart_place(name, figures),
+            months=[name for name in figures if name.startswith("months-")],
+            years=year_grid(comparison),
+            differences=_difference_grid(comparison),
+            diffs=_diffs(comparison),
+            evidence=evidence_grid(comparison),
+            trials=_trial_grid(comparison),
+            css=Markup(font_css() + read_template("report.css") + read_template("versions.css")),
+            js=Markup(read_template("report.js")),
+            plotly=Markup(plotly.offline.get_plotlyjs()),
+            data=script_json(data),
+        )
+    )
+
+
+def page_figures(comparison: Comparison) -> dict[str, go.Figure]:
+    """Return the page's charts by name, in the order of the page."""
+    by_name = dict(zip(comparison.labels, comparison.contents, strict=True))
+    figures = {
+        "growth": charts.comparison_chart(
+            {name: content.frames.equity for name, content in by_name.items()}
+        ),
+        "years": version_charts.yearly_chart(
+            {name: content.frames.years for name, content in by_name.items()}
+        ),
+    }
+    first = comparison.contents[0].frames.months
+    for k, (name, content) in enumerate(by_name.items()):
+        months = content.frames.months
+        if k == 0:
+            figures["months-0"] = version_charts.monthly_chart(months, name)
+        else:
+            figures[f"months-{k}"] = version_charts.monthly_difference_chart(months, first, name)
+    figures["trades"] = version_charts.trade_returns_chart(
+        {name: content.frames.trades for name, content in by_name.items()}
+    )
+    return figures
+
+
+def _title(comparison: Comparison) -> str:
+    names = list(dict.fromkeys(one.strategy for one in comparison.summaries))
+    versions = {one.version_hash for one in comparison.summaries}
+    what = "versions" if len(versions) == len(comparison.named) else "results"
+    text = " and ".join(names) if len(names) < 4 else f"{len(names)} strategies"
+    return f"{text}: {len(comparison.named)} {what} compared"
+
+
+def _headline(comparison: Comparison) -> str:
+    first = comparison.named[0].label
+    return f"All differences are from {first}, the first one named."
+
+
+def _legends(comparison: Comparison) -> list[Legend]:
+    return [
+        Legend(
+            one.label,
+            version_charts.colour(k),
+            f"{', '.join(summary.instruments)} · {summary.start} to {summary.end}",
+            f"version {summary.version_hash[:12]} · data {summary.data_fingerprint[:12]} · "
+            f"run {summary.run_id}",
+        )
+        for k, (one, summary) in enumerate(zip(comparison.named, comparison.summaries, strict=True))
+    ]
+
+
+def year_grid(comparison: Comparison) -> Grid:
+    """Return each year's return of every version, and how far from the first's."""
+    tables = [
+        dict(content.frames.years.select("year", "total_return").iter_rows())
+        for content in comparison.contents
+    ]
+    columns = ["Year", comparison.labels[0]]
+    for label in comparison.labels[1:]:
+        columns += [label, f"{label}, less the first"]
+    rows = []
+    for year in sorted({year for table in tables for year in table}):
+        first = tables[0].get(year)
+        row = [str(year), look.percent(first)]
+        for table in tables[1:]:
+            value = table.get(year)
+            gap = None if value is None or first is None else value - first
+            row += [look.percent(value), "" if gap is None else look.number(gap * 100.0)]
+        rows.append(tuple(row))
+    note = "Session-end equity. Differences in points of a percentage."
+    return Grid("Years", tuple(columns), tuple(rows), frozenset({"Year"}), note)
+
+
+def _difference_grid(comparison: Comparison) -> Grid:
+    rows = [("run", d.path, *d.values) for d in comparison.run]
+    rows += [("document", d.path, *d.values) for d in comparison.document]
+    columns = ("Of", "Place", *comparison.labels)
+    return Grid("What differs", columns, tuple(rows), frozenset(columns))
+
+
+def _diffs(comparison: Comparison) -> list[Diff]:
+    kinds = {"+": "added", "-": "removed", "@": "place"}
+    first = comparison.summaries[0]
+    found = []
+    for label, summary in zip(comparison.labels[1:], comparison.summaries[1:], strict=True):
+        lines = document_diff(first, summary)
+        found.append(Diff(label, tuple((kinds.get(one[:1], "same"), one) for one in lines)))
+    return found
+
+
+def evidence_grid(comparison: Comparison) -> Grid:
+    """Return what was examined of each version, and what came of it."""
+    asked = dict.fromkeys(REQUIRED_EVIDENCE[Trigger.PAPER_STARTED])
+    for one in comparison.named:
+        asked |= dict.fromkeys(one.evidence)
+    rows = []
+    for kind in sorted(asked, key=list(EvidenceKind).index):
+        row = [_EVIDENCE_WORDS[kind]]
+        for one, summary in zip(comparison.named, comparison.summaries, strict=True):
+            row.append(_evidence_words(one, kind, summary))
+        rows.append(tuple(row))
+    columns = ("Check", *comparison.labels)
+    note = (
+        "Paper trading needs a passed look-ahead and a passed warm-up check of this very version,"
+        " made with this version of the engine."
+    )
+    return Grid("Evidence", columns, tuple(rows), frozenset(columns), note)
+
+
+def _evidence_words(one: NamedResult, kind: EvidenceKind, summary: Summary) -> str:
+    held = one.evidence.get(kind)
+    if held is None:
+        return "not examined"
+    words = f"{'passed' if held.passed else 'failed'}"
+    if held.recorded_at is not None:
+        words += f" on {held.recorded_at:%Y-%m-%d}"
+    if held.engine_version != summary.engine_version:
+        words += f", on engine {held.engine_version}"
+    if held.data_fingerprint != summary.data_fingerprint:
+        words += ", on other bars than this result"
+    found = held.figures
+    if kind is EvidenceKind.LOOK_AHEAD and held.passed:
+        words += f"; {found.get('n_cuts', 0):,} cuts"
+    if kind is EvidenceKind.LOOK_AHEAD and not held.passed and found.get("first_difference"):
+        words += f"; {found['first_difference']}"
+    if kind is EvidenceKind.RECURSION and found.get("recommended_bars") is not None:
+        words += f"; needs {found['recommended_bars']:,} bars of warm-up"
+    if kind is EvidenceKind.ROBUSTNESS:
+        words += f"; doubled costs {look.percent(found.get('doubled_costs_return'))}"
+        words += f", entries a bar late {look.percent(found.get('late_entries_return'))}"
+    return words
+
+
+def _trial_grid(comparison: Comparison) -> Grid | None:
+    """Return trials and deflated Sharpe ratios, None where none are on record."""
+    trials = [_trials(one) for one in comparison.named]
+    if not any(trials):
+        return None
+    rows = (
+        ("Parameter sets tried", *(_counted(one.get("n_trials")) for one in trials)),
+        ("Deflated Sharpe", *(look.percent(one.get("deflated_sharpe"), 1) for one in trials)),
+    )
+    columns = ("Selection", *comparison.labels)
+    note = (
+        "Deflated Sharpe: the probability that the true Sharpe ratio is above zero, given that the"
+        " best of so many sets was kept; Bailey and López de Prado (2014)."
+    )
+    return Grid("Selection", columns, rows, frozenset({"Selection"}), note)
+
+
+def _counted(value: Any) -> str:
+    return look.UNDEFINED if value is None else f"{value:,}"
+
+
+# The table.
+
+
+def tidy_table(comparison: Comparison) -> pa.Table:
+    """Return one row for each result and figure, with its difference from the first result's."""
+    columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
+    first: dict[tuple[str, str, str], float | None] = {}
+    for k, (one, content) in enumerate(zip(comparison.named, comparison.contents, strict=True)):
+        summary = content.summary
+        for kind, figure, period, value in _tidy_rows(one, content):
+            key = (kind, figure, period)
+            known = first.get(key)
+            if k == 0:
+                first[key] = value
+            gap = None if k == 0 or value is None or known is None else value - known
+            row = (
+                one.label, summary.strategy, summary.version_hash, summary.run_id,
+                summary.data_fingerprint, summary.engine_version, kind, figure, period, value, gap,
+            )  # fmt: skip
+            for name, cell in zip(SCHEMA.names, row, strict=True):
+                columns[name].append(cell)
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _tidy_rows(
+    one: NamedResult, content: ReportContent
+) -> list[tuple[str, str, str, float | None]]:
+    rows: list[tuple[str, str, str, float | None]] = [
+        ("summary", name, "", value) for name, value in tidy_figures(content.summary)
+    ]
+    for kind, frame in (("year", content.frames.years), ("month", content.frames.months)):
+        for record in frame.select("year", "month", "total_return", "max_drawdown").iter_rows():
+            year, month, earned, depth = record
+            period = str(year) if kind == "year" else f"{year}-{month:02d}"
+            rows += [(kind, "total_return", period, earned), (kind, "max_drawdown", period, depth)]
+    for kind_of, held in one.evidence.items():
+        rows.append(("evidence", kind_of.value, "", float(held.passed)))
+    for name, value in sorted(_trials(one).items()):
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            rows.append(("trials", name, "", float(value)))
+    return rows
+
+
+def write_versions(
+    comparison: Comparison, directory: Path, *, formats: Sequence[str]
+) -> list[Path]:
+    """Write the page, the table or both to a folder.
+
+    Parameters
+    ----------
+    formats : sequence of str
+        ``html``, ``parquet``.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    DataError
+        If the disk is full or the folder can't be written.
+    """
+    written = []
+    if "html" in formats:
+        write_text(directory / HTML_FILE, render_html(comparison))
+        written.append(directory / HTML_FILE)
+    if "parquet" in formats:
+        with atomic_file(directory / PARQUET_FILE) as partial:
+            pq.write_table(tidy_table(comparison), partial, compression="zstd", store_schema=False)
+        written.append(directory / PARQUET_FILE)
+    return written
