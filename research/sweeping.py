@@ -536,8 +536,21 @@ def _sweep_id(
 # Files.
 
 
-def write_sweep(sweep: Sweep, directory: Path) -> dict[str, Any]:
+def write_sweep(
+    sweep: Sweep,
+    directory: Path,
+    *,
+    choice: Mapping[str, Any] | None = None,
+    plateau: NDArray[np.float64] | None = None,
+) -> dict[str, Any]:
     """Write ``sweep.parquet`` and ``sweep.json``, both or none.
+
+    Parameters
+    ----------
+    choice : mapping, optional
+        What was chosen and what it is worth, as JSON values; see `research.sweep_choice`.
+    plateau : float64 array, shape (n_sets,), optional
+        What each set's neighbourhood is worth, a column of its own.
 
     Returns
     -------
@@ -551,9 +564,14 @@ def write_sweep(sweep: Sweep, directory: Path) -> dict[str, Any]:
         before stays whole.
     """
     about = describe_sweep(sweep)
+    if choice is not None:
+        about["choice"] = dict(choice)
     with atomic_directory(directory) as partial:
         pq.write_table(
-            sweep_table(sweep), partial / ROWS_FILE, compression="zstd", store_schema=False
+            sweep_table(sweep, plateau),
+            partial / ROWS_FILE,
+            compression="zstd",
+            store_schema=False,
         )
         text = json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (partial / SWEEP_FILE).write_text(text, "utf-8")
@@ -567,10 +585,11 @@ def write_sweep(sweep: Sweep, directory: Path) -> dict[str, Any]:
     return about
 
 
-def sweep_table(sweep: Sweep) -> pa.Table:
+def sweep_table(sweep: Sweep, plateau: NDArray[np.float64] | None = None) -> pa.Table:
     """Return one row for each set: its number, its values, its figures.
 
-    A figure that is not defined is null.
+    With a choice, what its neighbourhood is worth too. What is not defined is
+    null.
     """
     columns: dict[str, pa.Array | NDArray[Any]] = {
         "set": np.arange(1, len(sweep.sets) + 1, dtype=np.int64)
@@ -583,6 +602,9 @@ def sweep_table(sweep: Sweep) -> pa.Table:
         # A parameter may have a figure's name; the parameter keeps it.
         name = f"figure_{spec.name}" if spec.name in columns else spec.name
         columns[name] = pa.array([record[spec.name] for record in records], kind)
+    if plateau is not None:
+        around = pa.array([x if np.isfinite(x) else None for x in plateau.tolist()], pa.float64())
+        columns.setdefault("plateau", around)
     return table_of(columns)
 
 

@@ -1,0 +1,188 @@
+"""Studies from request to folder: kept out of locked periods, run, put on record, written.
+
+What a command and a Dagster asset do alike. A study goes on record before its
+files are written, so that no result is seen whose trials are not counted; one
+that is interrupted leaves neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+
+from foundation.progress import Progress, silent
+from market_data.store import Store
+from research.backtest import BacktestRequest
+from research.holdout import guard
+from research.optimisation import Optimisation, OptimisationOptions, optimise
+from research.optimisation_files import OPTIMISATION_FILE, write_optimisation
+from research.places import refuse_foreign_directory
+from research.study_record import put_on_record
+from research.sweep_choice import (
+    ChoiceOptions,
+    describe_choice,
+    plateau_column,
+    sweep_choice,
+    sweep_trials,
+)
+from research.sweeping import SWEEP_FILE, Sweep, Values, sweep_backtests, write_sweep
+from research.walk_forward import WalkForward, WalkForwardOptions, require_window, walk_forward
+from research.walk_forward_files import WALK_FORWARD_FILE, write_walk_forward
+from strategies.studies import StudyKind
+
+
+@dataclass(frozen=True, slots=True)
+class Written[T]:
+    """A study that is on record and on disk.
+
+    Attributes
+    ----------
+    study : Sweep, WalkForward or Optimisation
+    about : dict
+        The content of its JSON file.
+    directory : Path
+    """
+
+    study: T
+    about: dict[str, Any]
+    directory: Path
+
+
+def run_walk_forward(
+    engine: Engine,
+    request: BacktestRequest,
+    values: Values,
+    store: Store,
+    options: WalkForwardOptions,
+    *,
+    home: Path,
+    out: Path | None = None,
+    author: str = "",
+    progress: Progress = silent,
+) -> Written[WalkForward]:
+    """Run a walk-forward analysis, put it on record and write it.
+
+    Raises
+    ------
+    SpecError, DataError
+        As for `walk_forward`; if the request asks for locked sessions, no
+        window had a set to choose, or the folder holds something else.
+    """
+    refuse_foreign_directory(out, WALK_FORWARD_FILE)
+    guarded = guard(engine, request)
+    study = walk_forward(guarded.request, values, store, options, progress=progress)
+    require_window(study)
+    prepared = study.prepared
+    directory = _directory(out, home, prepared.strategy.name, study.study_id)
+    standing = put_on_record(
+        engine, study_id=study.study_id, kind=StudyKind.WALK_FORWARD, request=prepared.request,
+        version=prepared.version, fingerprint=prepared.fingerprint,
+        options=_options(prepared.request, values, options.describe()), seed=options.seed,
+        trials=study.trials, directory=str(directory), author=author,
+    )  # fmt: skip
+    about = write_walk_forward(study, standing, directory, cut=guarded.note)
+    return Written(study, about, directory)
+
+
+def run_optimisation(
+    engine: Engine,
+    request: BacktestRequest,
+    values: Values,
+    store: Store,
+    options: OptimisationOptions,
+    *,
+    home: Path,
+    out: Path | None = None,
+    author: str = "",
+    progress: Progress = silent,
+) -> Written[Optimisation]:
+    """Run an optimisation, put it on record and write it.
+
+    Raises
+    ------
+    SpecError, DataError
+        As for `optimise`; if the request asks for locked sessions, or the
+        folder holds something else.
+    """
+    refuse_foreign_directory(out, OPTIMISATION_FILE)
+    guarded = guard(engine, request)
+    study = optimise(guarded.request, values, store, options, progress=progress)
+    prepared = study.prepared
+    directory = _directory(out, home, prepared.strategy.name, study.study_id)
+    standing = put_on_record(
+        engine, study_id=study.study_id, kind=StudyKind.OPTIMISATION, request=prepared.request,
+        version=prepared.version, fingerprint=prepared.fingerprint,
+        options=_options(prepared.request, values, options.describe()), seed=options.seed,
+        trials=study.trials, directory=str(directory), author=author,
+    )  # fmt: skip
+    about = write_optimisation(study, standing, directory, cut=guarded.note)
+    return Written(study, about, directory)
+
+
+def run_recorded_sweep(
+    engine: Engine,
+    request: BacktestRequest,
+    values: Values,
+    store: Store,
+    choice: ChoiceOptions,
+    *,
+    n_random: int = 0,
+    seed: int = 0,
+    home: Path,
+    out: Path | None = None,
+    author: str = "",
+    progress: Progress = silent,
+) -> Written[Sweep]:
+    """Run a sweep, put it on record and write it with its choice.
+
+    Raises
+    ------
+    SpecError, DataError
+        As for `sweep_backtests`; if the request asks for locked sessions, or
+        the folder holds something else.
+    """
+    refuse_foreign_directory(out, SWEEP_FILE)
+    guarded = guard(engine, request)
+    study = sweep_backtests(
+        guarded.request, values, store, n_random=n_random, seed=seed, progress=progress
+    )
+    directory = home / "sweeps" / study.strategy.name / study.sweep_id
+    if out is not None:
+        directory = out.expanduser().absolute()
+    standing = put_on_record(
+        engine, study_id=study.sweep_id, kind=StudyKind.SWEEP, request=study.request,
+        version=study.version, fingerprint=study.fingerprint,
+        options=_options(study.request, values, {"n_random": n_random}), seed=seed,
+        trials=sweep_trials(study), directory=str(directory), author=author,
+    )  # fmt: skip
+    found = sweep_choice(study, choice)
+    about = write_sweep(
+        study, directory,
+        choice=describe_choice(study, found, choice, standing, guarded.note),
+        plateau=plateau_column(found, choice),
+    )  # fmt: skip
+    return Written(study, about, directory)
+
+
+def _directory(out: Path | None, home: Path, strategy: str, study_id: str) -> Path:
+    if out is None:
+        return home / "studies" / strategy / study_id
+    return out.expanduser().absolute()
+
+
+def _options(request: BacktestRequest, values: Values, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was asked for, as JSON values."""
+    return {
+        "start": None if request.start is None else request.start.isoformat(),
+        "end": None if request.end is None else request.end.isoformat(),
+        "cash": request.cash,
+        "fixed": dict(request.values),
+        "values": {name: list(found) for name, found in values.items()},
+        "warmup": request.warmup,
+        "bars": "store" if request.source is None else str(request.source),
+        **more,
+    }
