@@ -4,6 +4,8 @@ from dagster import Definitions
 
 from assets.backtest import backtest
 from assets.bars import bars
+from assets.evidence import evidence
+from assets.ingestion import ingested_bars
 from assets.report import report
 from assets.sweep import sweep
 from foundation.settings import load_settings
@@ -13,7 +15,7 @@ from pipelines.resources import RESOURCES
 from pipelines.sensors import requested_backtests, stored_bars
 
 definitions = Definitions(
-    assets=[bars, backtest, report, sweep],
+    assets=[bars, ingested_bars, backtest, report, sweep, evidence],
     jobs=JOBS,
     sensors=[stored_bars, requested_backtests],
     resources=RESOURCES,

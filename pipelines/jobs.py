@@ -2,6 +2,8 @@
 
 from dagster import AssetSelection, RunConfig, define_asset_job
 
+from assets.evidence import EvidenceOptions
+from assets.ingestion import VENDOR_TAG, IngestionConfig
 from assets.options import BacktestOptions, BarsOptions, ReportOptions, SweepOptions
 
 BACKTEST_DESCRIPTION = """\
@@ -42,4 +44,27 @@ load_bars_job = define_asset_job(
     ),
 )
 
-JOBS = [backtest_job, sweep_job, load_bars_job]
+ingest_job = define_asset_job(
+    "ingest",
+    selection=AssetSelection.assets("ingested_bars"),
+    config=RunConfig(ops={"ingested_bars": IngestionConfig()}),
+    # Runs that ask one vendor wait for each other; a launch from another source sets its name.
+    tags={VENDOR_TAG: IngestionConfig().source},
+    description=(
+        "Bring a source's bars of an instrument into the store, month by month, with their splits "
+        "and dividends. Only what is missing is asked for, and the last days again."
+    ),
+)
+
+evidence_job = define_asset_job(
+    "evidence",
+    selection=AssetSelection.assets("evidence"),
+    config=RunConfig(ops={"examine_version": EvidenceOptions()}),
+    description=(
+        "Examine a strategy version for look-ahead and for how much warm-up it needs, before it may "
+        "be traded on paper. Choose **Open launchpad** in the menu beside **Materialize**; the "
+        "outcome is in the asset's checks and on record with the version."
+    ),
+)
+
+JOBS = [backtest_job, sweep_job, load_bars_job, ingest_job, evidence_job]

@@ -29,14 +29,18 @@ def test_these_are_all_assets_and_checks():
     assert {key.to_user_string(): [parent.to_user_string() for parent in graph.get(key).parent_keys]
             for key in graph.get_all_asset_keys()} == {
         "bars": [],
+        "ingested_bars": [],
         "backtest": ["bars"],
         "report": ["backtest"],
         "sweep": ["bars"],
+        "evidence": ["bars"],
     }  # fmt: skip
     assert {f"{key.asset_key.to_user_string()}: {key.name}" for key in graph.asset_check_keys} == {
         "bars: row_count",
         "bars: no_duplicates",
         "bars: no_gaps",
+        "evidence: no_look_ahead",
+        "evidence: warm_up_suffices",
     }
 
 
@@ -44,6 +48,8 @@ def test_these_are_all_jobs_an_admin_sees():
     names = {job.name for job in definitions.resolve_all_job_defs()}
     assert {name for name in names if not name.startswith("__")} == {
         "backtest",
+        "evidence",
+        "ingest",
         "load_bars",
         "sweep",
     }
@@ -71,6 +77,8 @@ def test_the_backtests_launchpad_is_filled_in_with_options_that_are_valid():
         ("backtest", "write_report"),
         ("sweep", "run_sweep"),
         ("load_bars", "bars"),
+        ("ingest", "ingested_bars"),
+        ("evidence", "examine_version"),
     ],
 )
 def test_each_option_says_what_it_means(name, step):
