@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import typer
 
-from launcher import data_check, ingest
+from launcher import data_check, ingest, listings
 
 app = typer.Typer(
     name="data",
@@ -24,6 +24,8 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("sources", ingest.sources, "Sources"),
     ("provenance", ingest.provenance, "Sources"),
     ("revisions", ingest.revisions, "Sources"),
+    ("listings", listings.listings, "Instruments"),
+    ("actions", listings.actions, "Instruments"),
     ("check", data_check.check, "Quality"),
 )
 for _name, _function, _panel in COMMANDS:
