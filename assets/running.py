@@ -14,7 +14,6 @@ from dagster import AssetExecutionContext, Failure
 from foundation.errors import DatabaseError, QuarterdeckError, Retryable
 from foundation.kernel_cache import kernel_hash, use_kernel_cache
 from foundation.log_file import logged_work
-from foundation.memory import told_of_memory
 from foundation.progress import Progress
 
 STRATEGY_TAG = "quarterdeck/strategy"
@@ -36,8 +35,7 @@ def failing_in_one_line() -> Iterator[None]:
     Anything else is a defect and keeps its traceback.
     """
     try:
-        with told_of_memory():
-            yield
+        yield
     except QuarterdeckError as error:
         passing = isinstance(error, _PASSING_ERRORS)
         raise Failure(

@@ -177,6 +177,22 @@ def _previous(path: Path) -> Path:
     return path.with_name(f"{path.name}.1")
 
 
+def read_log(home: Path) -> list[dict[str, Any]]:
+    """Return all lines that are kept, oldest first; those cut off by a full disk are left out."""
+    found = []
+    for path in (_previous(log_path(home)), log_path(home)):
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            continue
+        for text in content.splitlines():
+            with suppress(json.JSONDecodeError):
+                line = json.loads(text)
+                if isinstance(line, dict):
+                    found.append(line)
+    return found
+
+
 class LogFollower:
     """Reads what is appended to the log from now on, over the change of files."""
 

@@ -1,53 +1,58 @@
 """A ceiling for the memory of one process, which then fails alone.
 
-Owns how the ceiling is set, how running into it is told apart from other
-errors, and the line that says so. The operating system holds the ceiling:
-what a process asks for beyond it is refused, so that neither the machine's
-other work nor the process that started this one suffers.
+Owns how the ceiling is held and the line that says that it was reached. A
+small process of its own looks at the resident private memory every few
+hundredths of a second. A process over its ceiling first gets a signal, which
+raises `MemoryCeilingReached` wherever its main thread is; one that does not
+stop within the grace, or grows on, is killed.
 
-The limit is that of private writable memory (``RLIMIT_DATA``). That of the
-address space would count each mapped file, compiled kernel and library, many
-times of what is used. Arrow's allocator would ask for a gigabyte in advance,
-which counts too; `prepare_memory` turns that off.
+The operating system's own limits serve worse. ``RLIMIT_AS`` and
+``RLIMIT_DATA`` count what is reserved, of which Arrow's allocator alone takes
+a gigabyte in advance, and threads that are refused memory hang or abort their
+process: Polars' pool did both, in a backtest that used a fifth of its limit.
+A control group needs rights that a user's process has not.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import resource
+import signal
+import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
 
 from foundation.errors import QuarterdeckError
+from foundation.home import CHECKOUT
 
 MEBIBYTE = 2**20
-# Python, Dagster and the loaded kernels alone take about 350 of them.
-MEMORY_BYTES_LEAST = 512 * MEBIBYTE
-# Arrow's allocator reads it once, when it is loaded.
-_ARROW_TAKES_NO_ADVANCE = "MIMALLOC_ARENA_EAGER_COMMIT"
-_KIB_UNITS = 1024
+# Python, Dagster and the loaded kernels alone take about 200 of them.
+MEMORY_BYTES_LEAST = 256 * MEBIBYTE
+POLL_SECONDS = 0.03
+GRACE_SECONDS = 5.0
+# Killed at once beyond this multiple of the ceiling, grace or not.
+N_CEILINGS_AT_MOST = 1.25
+SIGNAL = signal.SIGUSR2
 
 
 class MemoryCeilingReached(QuarterdeckError):
-    """The process asked for more memory than its ceiling lets it have.
+    """The process has more memory than its ceiling lets it have.
 
     Parameters
     ----------
-    ceiling_bytes : int
-        Of private memory.
-    peak_bytes : int
-        The most that was resident at once, with mapped files.
+    ceiling_bytes, peak_bytes : int
+        Resident private memory: allowed, and the most that was seen.
     """
 
     def __init__(self, ceiling_bytes: int, peak_bytes: int) -> None:
         self.ceiling_bytes = ceiling_bytes
         self.peak_bytes = peak_bytes
         super().__init__(
-            f"the run needs more than its memory ceiling of {_mebibytes(ceiling_bytes)}; "
-            f"its peak was {_mebibytes(peak_bytes)} resident when more was refused; "
-            "ask for fewer bars or sets, or state a higher ceiling"
+            f"the run went over its memory ceiling of {_mebibytes(ceiling_bytes)}: its peak was "
+            f"{_mebibytes(peak_bytes)}; ask for fewer bars or sets, or state a higher ceiling"
         )
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -55,83 +60,79 @@ class MemoryCeilingReached(QuarterdeckError):
         return type(self), (self.ceiling_bytes, self.peak_bytes)
 
 
-def prepare_memory() -> None:
-    """Have memory counted as it is used; call it before anything imports Arrow.
-
-    Child processes inherit the choice.
-    """
-    os.environ.setdefault(_ARROW_TAKES_NO_ADVANCE, "0")
-
-
 @contextmanager
-def memory_ceiling(bytes_max: int | None) -> Iterator[None]:
-    """Refuse this process more private memory than a ceiling while the block runs.
+def memory_ceiling(
+    bytes_max: int | None, *, home: Path, facts: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Hold this process to a ceiling while the block runs.
 
     Parameters
     ----------
     bytes_max : int or None
-        Of all that the process has then, not only of what the block adds;
-        None sets none. Only lowers a limit that whoever started the process
-        has set.
+        Of all private memory that the process has, not only of what the block
+        adds; None sets none.
+    home : Path
+        The data home, in whose log of work it is told when the process had to
+        be killed and can't tell it itself.
+    facts : mapping, optional
+        Keys of that line.
 
-    Notes
-    -----
-    Inside the block an allocation beyond it raises MemoryError, or what a
-    library makes of it; `told_of_memory` turns that into one line. A library
-    that can't do without ends the process, which is then found dead.
+    Raises
+    ------
+    MemoryCeilingReached
+        Within the block, wherever it is; only where the block runs in the
+        process's main thread, which alone gets signals. Elsewhere the process
+        is killed.
     """
     if bytes_max is None:
         yield
         return
-    prepare_memory()
-    before, most = resource.getrlimit(resource.RLIMIT_DATA)
-    stated = [limit for limit in (before, bytes_max) if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_DATA, (min(stated), most))
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread:
+        before = signal.signal(SIGNAL, _raiser(bytes_max))
+    told = [f"{name}={value}" for name, value in (facts or {}).items()]
+    watcher = subprocess.Popen(
+        [
+            *(sys.executable, "-S", "-m", "foundation.memory_watcher"),
+            *(str(os.getpid()), str(bytes_max), str(home), *told),
+        ],
+        cwd=CHECKOUT,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+        # It ends when this pipe does, so also with a process that was killed.
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (before, most))
+        watcher.communicate()
+        if in_main_thread:
+            signal.signal(SIGNAL, before)
 
 
-@contextmanager
-def told_of_memory() -> Iterator[None]:
-    """Turn an error by which memory was refused into `MemoryCeilingReached`.
+def _raiser(bytes_max: int) -> Callable[[int, FrameType | None], None]:
+    """Return a handler that raises, once: the process has to end in peace after that."""
 
-    Without a ceiling the error passes: then the machine itself had no more.
-    """
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(SIGNAL, signal.SIG_IGN)
+        raise MemoryCeilingReached(bytes_max, max(bytes_max, private_bytes(os.getpid())))
+
+    return handle
+
+
+def private_bytes(process: int) -> int:
+    """Return the resident private memory of a process, 0 when it has ended."""
     try:
-        yield
-    except Exception as error:
-        ceiling, most = resource.getrlimit(resource.RLIMIT_DATA)
-        if ceiling == resource.RLIM_INFINITY or not says_no_memory(error):
-            raise
-        # Telling it needs memory too. The process ends after it.
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-        raise MemoryCeilingReached(ceiling, peak_memory_bytes()) from error
-
-
-def says_no_memory(error: BaseException | None) -> bool:
-    """Return whether an error, or what led to it, is that memory was refused."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        # Arrow's error is a MemoryError; DuckDB has one of its own.
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryException":
-            return True
-        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-            return True
-        # A thread's stack is memory too.
-        if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def peak_memory_bytes() -> int:
-    """Return the most memory that this process has had resident at once."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # macOS tells bytes, the others KiB.
-    return peak if sys.platform == "darwin" else peak * _KIB_UNITS
+        fields = Path(f"/proc/{process}/statm").read_text().split()
+    except OSError:
+        if os.path.isdir("/proc/self"):
+            return 0
+        # A system without /proc tells what is resident, with mapped files.
+        done = subprocess.run(
+            ["ps", "-o", "rss=", "-p", str(process)], capture_output=True, text=True, check=False
+        )
+        return int(done.stdout.strip() or 0) * 1024
+    return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _mebibytes(n: int) -> str:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from trading.document import StrategyDocument
 
 _POLL_S = 0.5
+# In a list; `show` has the whole line.
+_N_ERROR_SHOWN = 80
 # The sensor looks every five seconds; whoever waits much longer may have nothing running.
 _PATIENCE_S = 30.0
 
@@ -175,7 +177,7 @@ def list_(
             _state(request),
             f"{request.attempts} of {request.attempts_max}",
             f"{request.requested_at:%Y-%m-%d %H:%M}",
-            request.run_id or request.error or "",
+            request.run_id or _shortened(request.error or ""),
         ]
         for request in found
     ]
@@ -316,6 +318,10 @@ def _state(request: Request) -> str:
     if request.status is RequestStatus.QUEUED and request.attempts:
         return f"waiting for try {request.attempts + 1} at {request.next_attempt_at:%H:%M:%S} UTC"
     return request.status.value
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _N_ERROR_SHOWN else f"{text[: _N_ERROR_SHOWN - 1]}…"
 
 
 def _tell(request: Request, *, json: bool) -> None:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from dagster import (
@@ -26,6 +27,8 @@ from sqlalchemy import Engine
 from assets.requests import ATTEMPT_TAG, MEMORY_TAG, REQUEST_TAG, WORK_TAG
 from assets.running import RUN_ID_TAG, STRATEGY_TAG, WORTH_ANOTHER_TRY
 from foundation.clock import Clock
+from foundation.log_file import read_log
+from foundation.memory import MemoryCeilingReached
 from strategies.requests import (
     Request,
     RequestStatus,
@@ -46,7 +49,7 @@ CLAIM_LASTS = timedelta(minutes=2)
 POD_BYTES_BEYOND = 512 * 2**20
 # A step that was stopped from outside: the machine went down, or its process died.
 _STOPPED = ("DagsterExecutionInterruptedError", "ChildProcessCrashException", "KeyboardInterrupt")
-_CRASHED = "unexpectedly exited"
+_CRASHED = ("unexpectedly exited", "was terminated by signal", "ended without a word")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ def claim_runs(engine: Engine, *, running_max: int, clock: Clock) -> list[RunReq
     return [run_of(request) for request in claim_requests(engine, limit=running_max, clock=clock)]
 
 
-def bring_back(instance: DagsterInstance, engine: Engine, *, clock: Clock) -> list[str]:
+def bring_back(instance: DagsterInstance, engine: Engine, *, home: Path, clock: Clock) -> list[str]:
     """Tell each running request what became of its run.
 
     Looks at the state of things and not at events, so it doesn't matter how
@@ -126,7 +129,7 @@ def bring_back(instance: DagsterInstance, engine: Engine, *, clock: Clock) -> li
     """
     told = []
     for request in list_requests(engine, status=RequestStatus.RUNNING):
-        ended = _follow(instance, engine, request, clock)
+        ended = _follow(instance, engine, request, home, clock)
         if ended is not None and ended.status is not RequestStatus.RUNNING:
             error = f": {ended.error}" if ended.error else ""
             told.append(f"request {ended.request_id} is {ended.status.value}{error}")
@@ -134,7 +137,7 @@ def bring_back(instance: DagsterInstance, engine: Engine, *, clock: Clock) -> li
 
 
 def _follow(
-    instance: DagsterInstance, engine: Engine, request: Request, clock: Clock
+    instance: DagsterInstance, engine: Engine, request: Request, home: Path, clock: Clock
 ) -> Request | None:
     attempt = request.attempts
     run = run_for(instance, request)
@@ -143,7 +146,7 @@ def _follow(
     if run.status is DagsterRunStatus.SUCCESS:
         return _succeed(instance, engine, request, run, clock)
     if run.status is DagsterRunStatus.FAILURE:
-        ending = ending_of(instance, run)
+        ending = ending_of(instance, run, home)
         return fail_request(
             engine,
             request.request_id,
@@ -226,14 +229,18 @@ def _materializations(instance: DagsterInstance, run: DagsterRun) -> Iterator[An
             yield entry.asset_materialization
 
 
-def ending_of(instance: DagsterInstance, run: DagsterRun) -> Ending:
+def ending_of(instance: DagsterInstance, run: DagsterRun, home: Path) -> Ending:
     """Return why a run failed, in one line, and whether the same may go well another time.
 
-    An error that was raised on purpose says so itself: a wrong document and a
-    memory ceiling stay what they are, a locked database doesn't. A defect is
+    An error that was raised on purpose says so itself: a wrong document stays
+    wrong, a locked database doesn't stay locked. A run over its memory ceiling
+    would need as much again: a person has to raise the ceiling. A defect is
     the same each time. A process that died, or that a machine's stop took
     along, is worth another try.
     """
+    killed = _killed_for_memory(home, run)
+    if killed:
+        return Ending(killed, worth_another_try=False)
     for entry in instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_FAILURE):
         failure = entry.get_dagster_event().step_failure_data
         told = failure.user_failure_data
@@ -243,7 +250,9 @@ def ending_of(instance: DagsterInstance, run: DagsterRun) -> Ending:
         error = failure.error
         while error is not None and error.cause is not None:
             error = error.cause
-        name = error.cls_name if error is not None else None
+        name = error.cls_name if error is not None else ""
+        if error is not None and name == MemoryCeilingReached.__name__:
+            return Ending(error.message.partition(": ")[2].strip(), worth_another_try=False)
         return Ending(failure.error_display_string.strip(), name in _STOPPED)
     return Ending(_last_words(instance, run), worth_another_try=True)
 
@@ -260,8 +269,20 @@ def _last_words(instance: DagsterInstance, run: DagsterRun) -> str:
             },
         )
     ]
-    crashed = [message for message in said if _CRASHED in message]
-    words = next((m for m in [*crashed, *reversed(said)] if m), "")
-    ceiling = run.tags.get(MEMORY_TAG)
-    about = f" (its memory ceiling was {int(ceiling):,} bytes)" if ceiling and crashed else ""
-    return " ".join(words.split()) + about
+    crashed = [message for message in said if any(word in message for word in _CRASHED)]
+    words = " ".join(next((m for m in [*crashed, *reversed(said)] if m), "").split())
+    # Who says it and what one might do about memory are Dagster's own additions.
+    return words.removeprefix("[DagsterApiServer] ").partition(" This usually indicates")[0]
+
+
+def _killed_for_memory(home: Path, run: DagsterRun) -> str:
+    """Return what the log of work says of a run that was killed for its memory."""
+    return next(
+        (
+            str(line["message"])
+            for line in read_log(home)
+            if line.get("dagster_run_id") == run.run_id
+            and line.get("error") == MemoryCeilingReached.__name__
+        ),
+        "",
+    )

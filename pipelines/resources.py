@@ -28,10 +28,11 @@ def settings(context: InitResourceContext) -> Iterator[Settings]:
     """
     with failing_in_one_line():
         found = load_settings()
-        ceiling = None
+        ceiling, facts = None, {}
         if context.run is not None:
             ceiling = ceiling_of(context.run.tags, found.run_memory_bytes_max)
-    with memory_ceiling(ceiling):
+            facts = {"dagster_run_id": context.run.run_id}
+    with memory_ceiling(ceiling, home=found.home, facts=facts):
         yield found
 
 

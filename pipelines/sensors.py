@@ -98,7 +98,7 @@ def requested_backtests(
 
     clock = SystemClock()
     migrate(database)
-    told = bring_back(context.instance, database, clock=clock)
+    told = bring_back(context.instance, database, home=settings.home, clock=clock)
     closed = close_dead_runs(database, clock=clock)
     told += [f"backtest {run_id} was left half done; its record is closed" for run_id in closed]
     for line in told:

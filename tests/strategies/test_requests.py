@@ -95,7 +95,7 @@ def test_a_request_is_stored_as_asked_for(engine, version, clock) -> None:
     [
         ({"priority": 1001}, "priority: must be -1000 to 1000, got 1001"),
         ({"attempts_max": 0}, "attempts_max: must be at least 1, got 0"),
-        ({"memory_bytes_max": 1000}, "memory_bytes_max: must be at least 536,870,912 bytes"),
+        ({"memory_bytes_max": 1000}, "memory_bytes_max: must be at least 268,435,456 bytes"),
         ({"idempotency_key": ""}, "idempotency_key: must not be empty"),
     ],
 )
