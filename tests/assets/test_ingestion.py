@@ -110,9 +110,10 @@ def test_one_run_over_many_partitions_keeps_what_came_of_the_good_ones(home, ins
     assert not failed.success
     event = next(e for e in failed.all_events if e.event_type_value == "STEP_FAILURE")
     assert "alpaca has no 1m bars of NOPE" in event.event_specific_data.error_display_string
+    events = instance.fetch_materializations(AssetKey("ingested_bars"), limit=100).records
     shown = {
-        event.partition: event.materialization.metadata["New"].value
-        for event in failed.get_asset_materialization_events()
+        str(event.partition_key): event.asset_materialization.metadata["New"].value
+        for event in events
     }
     assert shown == {
         "2024-01-01|AAPL": 8190, "2024-02-01|AAPL": 7800,
