@@ -11,6 +11,8 @@ from launcher import (
     data,
     data_group,
     evidence,
+    holdout,
+    optimise,
     requests,
     runs,
     starting,
@@ -38,6 +40,9 @@ for _name, _function, _panel in (
     ("check", catalogue.check, "Strategies"),
     ("backtest", backtest.backtest, "Research"),
     ("sweep", sweep.sweep, "Research"),
+    ("optimise", optimise.optimise, "Research"),
+    ("walk-forward", optimise.walk_forward, "Research"),
+    ("monte-carlo", optimise.monte_carlo, "Research"),
     ("evidence", evidence.evidence, "Research"),
     ("compare", compare.compare, "Research"),
     ("report", backtest.report, "Research"),
@@ -45,6 +50,7 @@ for _name, _function, _panel in (
 ):
     app.command(_name, rich_help_panel=_panel)(_function)
 app.add_typer(data_group.app, name="data", rich_help_panel="Data")
+app.add_typer(holdout.app, name="holdout", rich_help_panel="Research")
 app.add_typer(requests.app, name="requests", rich_help_panel="Research")
 app.add_typer(versions.app, name="versions", rich_help_panel="Strategies")
 
