@@ -96,8 +96,8 @@ class ComparedFigure:
         In the order of the results.
     changes : tuple of str
         Against the first result, in points of a percentage where it is one;
-        empty for the first itself, where nothing changed and where either is
-        not defined.
+        empty for the first itself, where nothing changed in the digits shown
+        and where either is not defined.
     tones : tuple of str
         Of each change ``gain`` when it is for the better, ``loss`` when it is
         for the worse, else empty.
@@ -183,12 +183,11 @@ def _change(label: str, first: Summary, other: Summary) -> tuple[str, str]:
     change = float(after - before) * (-1.0 if name == "max_drawdown" else 1.0)
     better = change if name not in _LESS_IS_BETTER or name == "max_drawdown" else -change
     tone = "" if name in _NEUTRAL else "gain" if better > 0 else "loss"
-    if not change:
-        return "", ""
     digits = {"ratio": 3, "count": 0, "days": 0}.get(unit, 2)
     text = look.number(change * 100.0 if unit == "points" else change, digits)
-    sign = "+" if change > 0 and text.strip("0.,") else ""
-    return f"{sign}{text}", tone
+    if not text.strip("0.,"):
+        return "", ""  # No change that the digits shown could tell.
+    return f"+{text}" if change > 0 else text, tone
 
 
 def unlike_runs(summaries: Sequence[Summary]) -> list[str]:

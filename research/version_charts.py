@@ -143,7 +143,8 @@ def trade_returns_chart(
         shares = np.histogram(one, edges)[0] / len(one)
         figure.add_scatter(
             x=np.repeat(edges, 2)[1:-1], y=np.repeat(shares, 2), name=f"{name} ({len(one):,})",
-            mode="lines", fill="tozeroy", fillcolor=look.faded(colour(i_version), 0.12),
+            mode="lines", fill="none" if i_version else "tozeroy",
+            fillcolor=look.faded(colour(i_version), 0.15),
             line={"color": colour(i_version), "width": 1.6, "dash": dash(i_version)},
             hovertemplate="%{y:.1%} of trades",
         )  # fmt: skip
