@@ -27,6 +27,7 @@ PARTIAL_SUFFIX = ".partial"
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FOREIGN_PARTIAL_AGE_S = 86_400.0
+_FEWEST_TO_FLUSH_AT_ONCE = 8
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -140,11 +141,12 @@ def atomic_files(folder: Place) -> Iterator[Callable[[str], AbstractContextManag
             with _reported(path, in_block=False):
                 if not partial.is_file():
                     raise DataError(f"nothing was written for {path}")
-                _flush(partial)
         with _reported(home, in_block=False):
-            for partial, path in written:
-                os.replace(partial, path)
-            if written:
+            _flush_all(home, [partial for partial, _ in written])
+            n_written = len(written)
+            while written:
+                os.replace(*written.pop())
+            if n_written:
                 _flush(home)
     finally:
         for partial, _ in written:
@@ -279,6 +281,36 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _flush_all(folder: Path, files: list[Path]) -> None:
+    """Flush files of one folder.
+
+    Where there are many, the whole file system is flushed in one go if the
+    system can: that takes milliseconds, one file after the other as much each.
+    """
+    if len(files) >= _FEWEST_TO_FLUSH_AT_ONCE and _flush_file_system(folder):
+        return
+    for file in files:
+        _flush(file)
+
+
+def _flush_file_system(folder: Path) -> bool:
+    try:
+        syncfs = ctypes.CDLL(None, use_errno=True).syncfs
+    except (AttributeError, OSError):
+        return False
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        result: int = syncfs(descriptor)
+        code = ctypes.get_errno()
+    finally:
+        os.close(descriptor)
+    if result == 0:
+        return True
+    if code == errno.ENOSYS:
+        return False
+    raise OSError(code, os.strerror(code), str(folder))
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from market_data.columns import column_flags, column_values
 from market_data.opening import ByteStream, DataFile, file_digest, find_file, open_stream
 from market_data.raw import Layout, RawBars, RawBlock, place_text
 from market_data.rows_by_symbol import SymbolRows
-from market_data.times import BlockTimes, Place, TimeParser, may_state_offset
+from market_data.times import BlockTimes, Place, TimeParser, count_byte, may_state_offset
 
 __all__ = ["BarFile", "RawBars", "place_text", "read_raw"]
 
@@ -339,9 +339,9 @@ def _numbered(texts: Iterator[bytes]) -> Iterator[_Piece]:
     """Number the lines of pieces; the first is the one after the header."""
     line = 2
     for text in texts:
-        n_lines = text.count(b"\n") or text.count(b"\r")
-        n_lines += not text.endswith((b"\n", b"\r"))
-        if text.strip():
+        n_lines = count_byte(text, b"\n") or count_byte(text, b"\r")
+        n_lines += bool(text) and not text.endswith((b"\n", b"\r"))
+        if not text.isspace() and text:
             yield _Piece(text, line, n_lines)
         line += n_lines
 

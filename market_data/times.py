@@ -279,7 +279,12 @@ def _offsets(column: pa.ChunkedArray) -> dict[int, tuple[int, str]]:
 
 def may_state_offset(text: bytes, n_rows: int) -> bool:
     """Return whether a block of text with dates as 2024-01-31 may hold another offset than Z."""
-    return b"+" in text or text.count(b"-") != 2 * n_rows
+    return b"+" in text or count_byte(text, b"-") != 2 * n_rows
+
+
+def count_byte(text: bytes, byte: bytes) -> int:
+    """Return how often a byte occurs; faster than `bytes.count` where that is often."""
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(byte)))
 
 
 def _offset_minutes(text: str) -> int:
