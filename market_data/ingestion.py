@@ -666,20 +666,33 @@ def _ingest_answers(run: _Run) -> None:
                 run.store.write_actions(run.stored_as, actions, fetched.request)
         splits = run.store.read_actions(run.stored_as)
         answer, is_whole = "", whole
-        for page in _numbered(run.source.fetch_bars(request), run.progress):
-            if answer not in ("", f"{page.request} {page.sha256}"):
-                _note_answer(folder, answer, is_whole)
-                is_whole = whole
-            answer = f"{page.request} {page.sha256}"
-            try:
-                run.reports.append(_keep_page(run, page, splits, (days_of(first), days_of(last))))
-            except DataError as error:
-                is_whole = False
-                text = f"{run.symbol} {run.frame.name}: {page.request}: {error}"
-                run.reports.append(PartitionReport(page.request, "", FAILED, error=text))
+        try:
+            for page in _numbered(run.source.fetch_bars(request), run.progress):
+                if answer not in ("", f"{page.request} {page.sha256}"):
+                    _note_answer(folder, answer, is_whole)
+                    is_whole = whole
+                answer = f"{page.request} {page.sha256}"
+                is_whole &= _try_page(run, page, splits, (days_of(first), days_of(last)))
+        except DataError:
+            # Of the files that could be read the last one is whole, too.
+            _note_answer(folder, answer, is_whole)
+            raise
         _note_answer(folder, answer, is_whole)
     if not answer and not known:
         raise DataError(f"no file has {run.frame.name} bars of {run.symbol}")
+
+
+def _try_page(
+    run: _Run, page: FetchedBars, splits: NDArray[np.void], asked: tuple[int, int]
+) -> bool:
+    """Keep a page, or report why not; return whether it was kept."""
+    try:
+        run.reports.append(_keep_page(run, page, splits, asked))
+    except DataError as error:
+        text = f"{run.symbol} {run.frame.name}: {page.request}: {error}"
+        run.reports.append(PartitionReport(page.request, "", FAILED, error=text))
+        return False
+    return True
 
 
 def _note_answer(folder: Place, answer: str, is_whole: bool) -> None:

@@ -36,6 +36,8 @@ FROM_NAME, FROM_COLUMN = "name", "column"
 
 # The symbol is what stands before the first point or underscore of a name.
 DEFAULT_PATTERN = r"(?P<symbol>[^._/]+)[^/]*"
+# Fewer bars than these cost nothing to check at once.
+FEWEST_TO_SPLIT = 200_000
 _ENDINGS = (".csv", ".txt", ".tsv", ".parquet", ".pq", ".gz", ".zst", ".bz2")
 
 
@@ -110,7 +112,14 @@ class FilesSource:
         return sorted({found.upper() for path in self._files() if (found := self._named(path))})
 
     def fetch_bars(self, request: BarsRequest) -> Iterator[FetchedBars]:
-        """Yield the bars of each file of the symbol, month by month if there are many."""
+        """Yield the bars of each file of the symbol, month by month if there are many.
+
+        Raises
+        ------
+        DataError
+            After all others, if files can't be read.
+        """
+        errors: list[str] = []
         for path in self._files_of(request.symbol):
             label = self._label(path)
             digest = file_digest(find_file(path))
@@ -121,7 +130,8 @@ class FilesSource:
             except DataError as error:
                 if self.symbol_from == FROM_COLUMN and "has no bars of" in str(error):
                     continue
-                raise DataError(f"{label}: {error}") from error
+                errors.append(f"{label}: {error}")
+                continue
             for part in _by_month(raw):
                 yield FetchedBars(
                     raw=part,
@@ -130,6 +140,8 @@ class FilesSource:
                     retrieved_at=self.clock.now(),
                     sha256=digest,
                 )
+        if errors:
+            raise DataError("; ".join(errors))
 
     def fetch_actions(self, symbol: str, first: date, last: date) -> FetchedActions:
         """Return the splits and dividends of the files that lie beside those of bars."""
@@ -200,7 +212,7 @@ def _by_month(raw: RawBars) -> Iterator[RawBars]:
     """
     n_bars = raw.times.ns.shape[0]
     months = raw.times.ns.astype("datetime64[ns]").astype("datetime64[M]").astype(np.int64)
-    if n_bars < _FEWEST_TO_SPLIT or bool(np.all(months == months[0])):
+    if n_bars < FEWEST_TO_SPLIT or bool(np.all(months == months[0])):
         yield raw
         return
     for month in np.unique(months):
@@ -216,7 +228,3 @@ def _by_month(raw: RawBars) -> Iterator[RawBars]:
             rows=raw.rows[chosen],
             place_name=raw.place_name,
         )
-
-
-# Fewer bars than these cost nothing to check at once.
-_FEWEST_TO_SPLIT = 200_000
