@@ -74,6 +74,10 @@ def add(
             help="Another value, or a sweep's range such as 5:30:5; repeat it.",
         ),
     ] = None,
+    random: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Of a sweep: draw N sets.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the drawing.")] = 0,
     no_warmup: options.NoWarmup = False,
     calendar: options.Calendar = "",
     timezone: options.Timezone = "",
@@ -115,13 +119,15 @@ def add(
         "timezone": timezone,
         "output": "" if out is None else str(out.expanduser().absolute()),
     }
+    if what is Work.BACKTEST and random is not None:
+        raise typer.BadParameter("only a sweep draws sets", param_hint="--random")
     memory_bytes_max = _size(memory) if memory else None
     with _record() as engine:
         document = _document(strategy, engine)
         if what is Work.BACKTEST:
             asked["parameters"] = {n: options.number(text, n) for n, text in given.items()}
         else:
-            asked["values"] = given
+            asked |= {"values": given, "random": random or 0, "seed": seed}
         _check_values(document, what, given)
         from strategies.versions import save_version
         from trading.document import canonical
