@@ -121,8 +121,8 @@ class Limits:
     split_least: float = 1.25
     split_near: float = 0.06
     unit_near: float = 0.06
-    habit_times: float = 1.5
-    stale_least: int = 5
+    habit_times: float = 2.0
+    stale_least: int = 7
     repeated_least: int = 3
     volume_times: float = 100.0
     volume_sigmas: float = 8.0

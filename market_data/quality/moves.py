@@ -263,7 +263,9 @@ def unadjusted_split(subject: Subject) -> tuple[list[QualityFinding], Int64Array
         calm = not np.isfinite(loud[i + 1]) or (1.0 / 5.0 < loud[i + 1] < subject.limits.calm)
         change = _volume_change(volume, i + 1)
         # Volume in shares wanders by itself over weeks: a step to the point needs it less.
-        supports = not abs(change + gap[i]) >= abs(change) or beside < 1.5 * night
+        # Nor does a price go up tenfold over night by news.
+        sure = beside < (3.0 if size > 1.5 else 1.5) * night
+        supports = not abs(change + gap[i]) >= abs(change) or sure
         stays = all(
             abs(_last_close(moves, i + 1) - _last_close(moves, before) - float(gap[i])) < size / 2
             for before in (i, max(i - 1, 0))

@@ -28,8 +28,8 @@ def stale_price(
 ) -> list[QualityFinding]:
     """Report runs of one close longer than the instrument's own habit explains.
 
-    With usual volume all the while the price is frozen and not the market: an
-    error. Flagged halts are no finding.
+    With usual volume and no range all the while the price is frozen and not the
+    market: an error. Flagged halts are no finding.
 
     Parameters
     ----------
@@ -62,7 +62,10 @@ def stale_price(
     volume = np.nan_to_num(subject.prices[4])
     typical = float(np.median(volume))
     moved = np.array([volume[a:b].mean() for a, b in zip(starts, stops, strict=True)])
-    frozen = (typical > 0) & (moved > 0.5 * typical)
+    # A wall of orders holds the close, and trades still swing around it.
+    ranges = subject.prices[1] - subject.prices[2]
+    flat = np.array([not ranges[a:b].any() for a, b in zip(starts, stops, strict=True)])
+    frozen = (typical > 0) & (moved > 0.5 * typical) & flat
 
     def evidence(i: int) -> str:
         more = f" while volume went on ({moved[i]:,.0f} a bar)" if frozen[i] else ""
