@@ -95,7 +95,7 @@ def read_sets(
     from research.sweeping import declared_values
     from trading.document import load_document
 
-    given = {name: _values(text, name) for name, text in options.named_values(texts).items()}
+    given = {name: values_of(text, name) for name, text in options.named_values(texts).items()}
     varied = {name: found for name, found in given.items() if len(found) > 1}
     fixed = {name: found[0] for name, found in given.items() if len(found) == 1}
     if not varied:
@@ -105,7 +105,14 @@ def read_sets(
     return varied, fixed
 
 
-def _values(text: str, name: str) -> tuple[float, ...]:
+def values_of(text: str, name: str) -> tuple[float, ...]:
+    """Return the values that one ``--set`` gives to a parameter.
+
+    Raises
+    ------
+    typer.BadParameter
+        If the text means none.
+    """
     from research.sweeping import read_values
 
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foundation.errors import SpecError
 from foundation.home import data_home
-from launcher import options
+from launcher import options, study_options
 from launcher.console import (
     percent,
     plain,
@@ -35,6 +34,14 @@ _COLUMNS = {
 }
 
 
+class SweepChoice(StrEnum):
+    """Which set a sweep puts forward."""
+
+    BOTH = "both"
+    PLATEAU = "plateau"
+    PEAK = "peak"
+
+
 def sweep(
     strategy: options.StrategyFile,
     bars: options.Bars = "store",
@@ -43,21 +50,20 @@ def sweep(
     start: options.Start = "",
     end: options.End = "",
     cash: options.Cash = 100_000.0,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="PARAMETER=VALUES",
-            help="low:high:step, or values with commas, or one value for all; repeat it. "
-            "Without it every parameter goes over the range that the document states.",
-        ),
-    ] = None,
+    set_: study_options.SetValues = None,
     random: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Draw N sets instead of the whole grid.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the drawing.")] = 0,
     sort: Annotated[str, typer.Option(metavar="FIGURE", help="Best by this figure.")] = "sharpe",
     top: Annotated[int, typer.Option(min=1, help="Print so many of the best sets.")] = 10,
+    choose: Annotated[
+        SweepChoice,
+        typer.Option(help="A plateau, whose neighbours do well too, the peak, or both."),
+    ] = SweepChoice.BOTH,
+    min_trades: Annotated[
+        int, typer.Option(min=0, help="A set with fewer trades can't be chosen.")
+    ] = 0,
     no_warmup: options.NoWarmup = False,
     calendar: options.Calendar = "",
     timezone: options.Timezone = "",
@@ -69,66 +75,46 @@ def sweep(
     """
     first, last = options.session_date(start, "--start"), options.session_date(end, "--end")
     texts = options.named_values(set_)
-    from research.backtest import BacktestRequest
-    from research.places import bars_source, refuse_foreign_directory
-    from research.sweeping import (
-        SWEEP_FILE,
-        best_sets,
-        check_figure,
-        declared_values,
-        sweep_backtests,
-        write_sweep,
-    )
+    from research.study_runs import run_recorded_sweep
+    from research.sweep_choice import ChoiceOptions
+    from research.sweeping import best_sets, check_figure, declared_values
     from trading.document import load_document
 
     check_figure(sort)
-    home = data_home()
-    refuse_foreign_directory(out, SWEEP_FILE)
-    document = load_document(strategy)
-    given = {name: _values(text, name) for name, text in texts.items()}
+    given = {name: study_options.values_of(text, name) for name, text in texts.items()}
     values = {name: found for name, found in given.items() if len(found) > 1}
     if not given:
-        values = declared_values(document)
-    source, store = bars_source(bars, home)
-    request = BacktestRequest(
-        document,
-        source=source,
-        symbols=tuple(symbol or ()),
+        values = declared_values(load_document(strategy))
+    request, store = study_options.request_of(
+        strategy,
+        bars=bars,
+        symbol=symbol,
         start=first,
         end=last,
         cash=cash,
-        values={name: found[0] for name, found in given.items() if len(found) == 1},
+        fixed={name: found[0] for name, found in given.items() if len(found) == 1},
         warmup=not no_warmup,
         calendar=calendar,
         timezone=timezone,
     )
     tell_of_compiling()
-    with progress_bar("Sweep") as progress:
-        finished = sweep_backtests(
-            request, values, store, n_random=random or 0, seed=seed, progress=progress
-        )
-    directory = home / "sweeps" / finished.strategy.name / finished.sweep_id
-    if out is not None:
-        directory = out.expanduser().absolute()
-    about = write_sweep(finished, directory)
+    with study_options.record() as engine, progress_bar("Sweep") as progress:
+        written = run_recorded_sweep(
+            engine, request, values, store, ChoiceOptions(sort, min_trades),
+            n_random=random or 0, seed=seed, home=data_home(), out=out, progress=progress,
+        )  # fmt: skip
+    finished, directory = written.study, written.directory
     best = best_sets(finished, sort, top)
     if json:
         rows = [{**finished.sets[k], **finished.figures[k].as_record()} for k in best]
-        print_json({"directory": str(directory), **about, "sort": sort, "top": rows})
+        print_json({"directory": str(directory), **written.about, "sort": sort, "top": rows})
         return
-    _print_best(finished, best, sort, directory)
+    _print_best(finished, best, sort)
+    _print_choice(written.about["choice"], choose)
+    print(f"Sweep: {directory}")
 
 
-def _values(text: str, name: str) -> tuple[float, ...]:
-    from research.sweeping import read_values
-
-    try:
-        return read_values(text)
-    except SpecError as error:
-        raise typer.BadParameter(f"{name}: {error}", param_hint="--set") from None
-
-
-def _print_best(finished: Sweep, best: list[int], sort: str, directory: Path) -> None:
+def _print_best(finished: Sweep, best: list[int], sort: str) -> None:
     figures = list(dict.fromkeys([sort, *_COLUMNS]))
     rows = []
     for k in best:
@@ -148,4 +134,24 @@ def _print_best(finished: Sweep, best: list[int], sort: str, directory: Path) ->
     if not best:
         print(f"No set has a {sort}: none of them traded, or it is not defined.")
     print("The best of many sets is partly luck: try it on bars that the sweep has not seen.")
-    print(f"Sweep: {directory}")
+
+
+def _print_choice(choice: dict[str, Any], choose: SweepChoice) -> None:
+    """Print plateau and peak, why, and what the one that is put forward is worth."""
+    wanted = ["plateau", "peak"] if choose is SweepChoice.BOTH else [choose.value]
+    found = [(name, choice[name]) for name in wanted if choice[name] is not None]
+    if found:
+        parameters = list(found[0][1]["values"])
+        figures = list(dict.fromkeys([choice["objective"], *_COLUMNS]))
+        rows = [
+            [name, *(f"{one['values'][k]:g}" for k in parameters)]
+            + [_COLUMNS.get(k, plain)(one[k]) for k in figures]
+            for name, one in found
+        ]
+        print_table(["choice", *parameters, *figures], rows, numbers=[*parameters, *figures])
+    if "plateau" in wanted:
+        print(choice["why"])
+    if found:
+        study_options.print_verdict(found[0][1], choice["trials"])
+    for note in choice["notes"]:
+        print(f"Note: {note}")

@@ -430,7 +430,9 @@ class _Search:
     ) -> None:
         self.known[tuple(one.values())] = _Known(parts, complete=False)
         earned = set_returns(equity[None, :], sum(self.prepared.cash))
-        self.part_sharpes[tuple(one.values())] = float(session_sharpes(earned)[0])
+        # Over few sessions chance makes larger ratios: as much as the root of their number.
+        share = len(equity) / len(self.sessions)
+        self.part_sharpes[tuple(one.values())] = float(session_sharpes(earned)[0]) * share**0.5
 
     def _remember(
         self, runs: _SideBySide, sets: Sequence[dict[str, float]], parts: Sequence[list[float]]
@@ -610,7 +612,7 @@ def _new_study(options: OptimisationOptions, n_parts: int) -> optuna.Study:
 
 
 def _trials(returns: FloatArray, part_sharpes: Sequence[float]) -> Trials:
-    """Measure all tried sets: pruned ones by the part that they ran over.
+    """Measure all tried sets: pruned ones by what the part that they ran over is worth.
 
     How alike the sets are is told from those that ran to the end.
     """

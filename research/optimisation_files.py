@@ -39,6 +39,8 @@ from research.study_record import Standing, judge, known_record, notes_of
 
 OPTIMISATION_FILE = "optimisation.json"
 N_BEST = 20
+# As many as fit on a page beside the parameters.
+_SHOWN = ("total_return", "max_drawdown", "calmar", "n_trades")
 
 
 def write_optimisation(
@@ -234,7 +236,7 @@ def _best_grid(study: Optimisation) -> Grid:
     best = [int(i) for i in order if np.isfinite(choice.plateau_scores[i])][:N_BEST]
     sign = -1.0 if is_lower_better(study.options.objective) else 1.0
     objective = study.options.objective
-    figures = [name for name in LABELS if name != objective]
+    figures = [name for name in _SHOWN if name != objective]
     head = LABELS.get(objective, look.words(objective).capitalize())
     rows = tuple(
         (
@@ -273,7 +275,8 @@ def _method(study: Optimisation) -> tuple[tuple[str, str], ...]:
         ("Pruning", f"{options.pruning.value}, after each of {options.n_parts} growing parts"),
         ("Constraint", f"at least {options.n_trades_min} trades"),
         ("Plateau", f"The lower quartile of the figures of {nearest}."),
-        ("Sharpe ratios of pruned sets", "count over the part that they ran."),
+        ("Sharpe ratios of pruned sets", "those of the part that they ran over, times the root of its "
+                                         "share of the sessions: so few say that much less."),
         ("Deflated Sharpe", "Bailey and López de Prado (2014), by all sets on record for this "
                             "strategy and these instruments."),
     )  # fmt: skip
