@@ -7,7 +7,6 @@ from typing import Any
 
 from dagster import (
     AssetCheckResult,
-    AssetCheckSeverity,
     AssetCheckSpec,
     AssetExecutionContext,
     DynamicPartitionsDefinition,
@@ -18,6 +17,7 @@ from dagster import (
 )
 
 from assets.options import BarsOptions
+from assets.quality_checks import PAGE, check_all, family_results, family_specs, quality_folder
 from assets.running import failing_in_one_line, progress_lines, use_kernels
 from foundation.errors import DataError
 from foundation.settings import Settings
@@ -25,7 +25,7 @@ from market_data.store import Series, Store
 
 SYMBOLS = DynamicPartitionsDefinition(name="symbol")
 CONTENT = "Content"
-ROW_COUNT, NO_DUPLICATES, NO_GAPS = "row_count", "no_duplicates", "no_gaps"
+ROW_COUNT = "row_count"
 
 
 @asset(
@@ -36,12 +36,7 @@ ROW_COUNT, NO_DUPLICATES, NO_GAPS = "row_count", "no_duplicates", "no_gaps"
         AssetCheckSpec(
             ROW_COUNT, asset="bars", description="There are bars, and as many as noted."
         ),
-        AssetCheckSpec(NO_DUPLICATES, asset="bars", description="No two bars have the same time."),
-        AssetCheckSpec(
-            NO_GAPS,
-            asset="bars",
-            description="Each session and each scheduled bar between first and last is there.",
-        ),
+        *family_specs(),
     ],
 )
 def bars(
@@ -65,7 +60,7 @@ def bars(
                 f"no bars of {symbol} are stored, and it is not in the sample set; "
                 "state a `file` to import"
             )
-        checks = list(check_bars(store, stored))
+        checks = list(check_bars(store, stored, settings.home))
     return MaterializeResult(
         metadata=bars_metadata(store, stored),
         check_results=checks,
@@ -119,7 +114,9 @@ def bars_metadata(store: Store, stored: list[Series]) -> dict[str, Any]:
         for s in stored
     )
     folders = {
-        f"Folder of {s.timeframe}": MetadataValue.path(store.series_folder(s.symbol, s.timeframe))
+        f"Folder of {s.timeframe}": MetadataValue.path(
+            str(store.series_folder(s.symbol, s.timeframe))
+        )
         for s in stored
     }
     return {
@@ -130,40 +127,16 @@ def bars_metadata(store: Store, stored: list[Series]) -> dict[str, Any]:
     }
 
 
-def check_bars(store: Store, stored: list[Series]) -> Iterator[AssetCheckResult]:
+def check_bars(store: Store, stored: list[Series], home: Path) -> Iterator[AssetCheckResult]:
     """Read all bars of an instrument back and check them."""
-    import numpy as np
-
-    from market_data.building import place_bars
-    from market_data.checks import find_gaps
-    from market_data.timeframes import parse_timeframe
-
-    counts, doubles, gaps = {}, {}, []
+    counts = {}
     for series in stored:
-        columns, _ = store.read_columns(series.symbol, series.timeframe)
-        frame = parse_timeframe(series.timeframe)
-        sessions = store.sessions(series.calendar, int(columns.ts[0]), int(columns.ts[-1]))
-        placement = place_bars(sessions, frame, columns.ts)
+        columns, _ = store.read_columns(series.symbol, series.timeframe, with_quarantined=True)
         counts[series.timeframe] = (columns.n_bars, series.rows)
-        doubles[series.timeframe] = int(np.sum(np.diff(columns.ts) <= 0))
-        gaps += [
-            f"{series.timeframe}: {finding.message}"
-            for finding in find_gaps(sessions, frame, columns, placement.outside)
-        ]
     yield AssetCheckResult(
         check_name=ROW_COUNT,
         passed=all(read == noted > 0 for read, noted in counts.values()),
         metadata={f"Bars of {name}": read for name, (read, _) in counts.items()},
     )
-    yield AssetCheckResult(
-        check_name=NO_DUPLICATES,
-        passed=not any(doubles.values()),
-        metadata={f"Bars of {name} not after the one before": n for name, n in doubles.items()},
-    )
-    yield AssetCheckResult(
-        check_name=NO_GAPS,
-        passed=not gaps,
-        # Halts and holidays of one venue are gaps too: a person decides.
-        severity=AssetCheckSeverity.WARN,
-        description="; ".join(gaps) or None,
-    )
+    page = quality_folder(home, stored[0].symbol) / PAGE
+    yield from family_results(check_all(store, stored), page)

@@ -190,7 +190,8 @@ def missing_sessions(subject: Subject) -> list[QualityFinding]:
     if not absent.any():
         return []
     n = absent.shape[0]
-    stretch = np.arange(n) // _MONTH
+    # Short stretches for short series, so that one bad one can be left out.
+    stretch = np.arange(n) // max(1, min(_MONTH, n // 10))
     usual = habit(
         absent, stretch, np.zeros(n, np.int64), limits, least_begins=1e-12, least_goes_on=1e-12
     )
@@ -289,13 +290,15 @@ def missing_bars(subject: Subject) -> list[QualityFinding]:
     allowed = np.maximum(longest[bucket[starts]], longest[bucket[stops - 1]])
     allowed = np.maximum(allowed, limits.halt_ns // length)
     worth = lengths > allowed
+    known = worth
     if subject.halted is not None:
-        worth &= ~_beside_halt(subject.halted[inside], key, n, starts, stops)
+        beside = _beside_halt(subject.halted[inside], key, n, starts, stops)
+        worth, known = worth & ~beside, worth | beside
     found = _habit_note(
         subject, "missing_bars", "scheduled bars", usual, int(lengths[~worth].sum())
     )
     found += _thin_sessions(
-        subject, absent & ~_filled(n, starts[worth], stops[worth]), begins, n_slots, present_rows,
+        subject, absent & ~_filled(n, starts[known], stops[known]), begins, n_slots, present_rows,
         usual,
     )  # fmt: skip
     starts, stops, lengths, allowed = starts[worth], stops[worth], lengths[worth], allowed[worth]

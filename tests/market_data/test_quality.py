@@ -257,7 +257,7 @@ def test_columns_of_unlike_length_are_refused(xnys):
 
 def test_every_limit_says_why():
     for one in fields(LIMITS):
-        assert f"    {one.name} : " in (Limits.__doc__ or ""), one.name
+        assert f"{one.name} : " in (Limits.__doc__ or ""), one.name
 
 
 def test_every_check_has_words_and_a_page_section():

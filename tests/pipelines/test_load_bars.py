@@ -44,7 +44,11 @@ def test_an_instrument_of_the_sample_set_comes_from_the_repository(load, home):
     assert "| 1d | 3,270 | 2000-03-01 | 2013-03-01 | XNYS | Quandl WIKI, public domain |" in (
         metadata["Series"].value
     )
-    assert checks_of(done) == {"row_count": True, "no_duplicates": True, "no_gaps": True}
+    assert set(checks_of(done)) == {
+        "row_count", "quality_times", "quality_prices", "quality_moves", "quality_staleness",
+        "quality_volume", "quality_quotes",
+    }  # fmt: skip
+    assert all(checks_of(done).values())
 
 
 def test_a_file_is_imported_and_doing_it_again_changes_nothing(load, home, file_of_bars):
@@ -61,10 +65,11 @@ def test_a_file_is_imported_and_doing_it_again_changes_nothing(load, home, file_
 def test_a_session_without_bars_is_a_warning(load, file_of_bars):
     done = load("ACME", file=str(file_of_bars(6, without=("2012-01-05",))), calendar="XNYS")
     assert done.success
-    check = next(e for e in done.get_asset_check_evaluations() if e.check_name == "no_gaps")
+    check = next(e for e in done.get_asset_check_evaluations() if e.check_name == "quality_times")
     assert not check.passed
     assert check.severity.value == "WARN"
-    assert "1 sessions without bars, first 2012-01-05" in check.description
+    assert check.description == ("1d missing_sessions: no bars in 1 sessions of XNYS: 2012-01-05")
+    assert check.metadata["Warning findings"].value == 1
 
 
 def test_a_series_that_holds_fewer_bars_than_it_says_fails_its_check(load, home, file_of_bars):
