@@ -8,54 +8,17 @@ from logging import Logger
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine
-
 from assets.running import progress_lines
 from foundation.errors import SpecError
-from foundation.home import CHECKOUT
 from market_data.store import Store
+from research.documents import find_document
 
 if TYPE_CHECKING:
     from assets.options import RunOptions
     from research.backtest import BacktestRequest
     from trading.document import StrategyDocument
 
-HASH_DIGITS = frozenset("0123456789abcdef")
-N_HASH_DIGITS_MIN, N_HASH_DIGITS = 6, 64
-
-
-def find_document(strategy: str, database: Engine) -> StrategyDocument:
-    """Return the document that a launchpad's text names or is.
-
-    Parameters
-    ----------
-    strategy : str
-        Text of a document, digits of a stored version's hash, or a path;
-        relative ones are looked for in the working directory, then in the
-        checkout.
-    database : Engine
-        The record, with its stored versions.
-
-    Raises
-    ------
-    SpecError, DataError
-        If it is none of these, or not a valid document.
-    """
-    from strategies.versions import get_version
-    from trading.document import load_document
-
-    text = strategy.strip()
-    if not text:
-        raise SpecError("a path, a version's hash or a document is needed", path="strategy")
-    if "\n" in text or text.startswith("{"):
-        return load_document(strategy.encode())
-    path = next((p for p in (Path(text), CHECKOUT / text) if p.is_file()), None)
-    if path is not None:
-        return load_document(path)
-    digits = text.lower()
-    if N_HASH_DIGITS_MIN <= len(digits) <= N_HASH_DIGITS and HASH_DIGITS.issuperset(digits):
-        return load_document(get_version(database, digits).document.encode())
-    raise SpecError(f"no file {text!r}, and no digits of a version's hash", path="strategy")
+__all__ = ["find_document", "request_of"]
 
 
 def request_of(
