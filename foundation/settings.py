@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from pydantic import (
     ByteSize,
@@ -80,8 +81,13 @@ class Settings(BaseSettings):
     requests_running_max : int
         How many requested backtests are handed to Dagster at once; the others
         wait in the database, where a higher priority may overtake them.
-    schedule_calendar : str
-        The exchange whose close the nightly schedules follow, such as ``XNYS``.
+    schedule_calendar, schedule_timezone : str
+        The exchange whose close the nightly schedules follow, such as
+        ``XNYS``, and the time zone that their hours are of.
+    schedule_source, schedule_timeframe, schedule_symbols : str
+        What the nightly ingestion asks for: the vendor, the length of the
+        bars, and the instruments with commas between them (all that are
+        stored when empty).
     alpaca_key_id, alpaca_secret : SecretStr
         Of an account with Alpaca, for its bars; shown nowhere.
     alpaca_url, yahoo_url : str
@@ -101,6 +107,10 @@ class Settings(BaseSettings):
     run_memory_bytes_max: Annotated[ByteSize, Field(ge=MEMORY_BYTES_LEAST)] | None = None
     requests_running_max: Annotated[int, Field(ge=1)] = 4
     schedule_calendar: str = "XNYS"
+    schedule_timezone: str = "America/New_York"
+    schedule_source: str = "yahoo"
+    schedule_timeframe: str = "1d"
+    schedule_symbols: str = ""
     alpaca_key_id: SecretStr = SecretStr("")
     alpaca_secret: SecretStr = SecretStr("")
     alpaca_url: str = ""
@@ -120,6 +130,13 @@ class Settings(BaseSettings):
         if url and not (parts.scheme == "https" or (parts.scheme == "http" and on_this_machine)):
             raise ValueError("must begin with https://, or with http:// on this machine")
         return url
+
+    @field_validator("schedule_timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"must be a time zone such as America/New_York, got {name!r}")
+        return name
 
     @field_validator("database_url")
     @classmethod

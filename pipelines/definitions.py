@@ -7,17 +7,20 @@ from assets.bars import bars
 from assets.evidence import evidence
 from assets.ingestion import ingested_bars
 from assets.report import report
+from assets.resampling import resampled_bars
 from assets.sweep import sweep
 from foundation.settings import load_settings
 from pipelines.executors import executor_of
 from pipelines.jobs import JOBS
 from pipelines.resources import RESOURCES
+from pipelines.schedules import SCHEDULES
 from pipelines.sensors import requested_backtests, stored_bars
 
 definitions = Definitions(
-    assets=[bars, ingested_bars, backtest, report, sweep, evidence],
+    assets=[bars, resampled_bars, ingested_bars, backtest, report, sweep, evidence],
     jobs=JOBS,
     sensors=[stored_bars, requested_backtests],
+    schedules=SCHEDULES,
     resources=RESOURCES,
     executor=executor_of(load_settings().executor),
 )

@@ -4,7 +4,9 @@ from dagster import AssetSelection, RunConfig, define_asset_job
 
 from assets.evidence import EvidenceOptions
 from assets.ingestion import VENDOR_TAG, IngestionConfig
+from assets.optimisation import OptimisationConfig, WalkForwardConfig
 from assets.options import BacktestOptions, BarsOptions, ReportOptions, SweepOptions
+from assets.resampling import ResamplingOptions
 
 BACKTEST_DESCRIPTION = """\
 Run a strategy over stored bars and write its report.
@@ -67,4 +69,44 @@ evidence_job = define_asset_job(
     ),
 )
 
-JOBS = [backtest_job, sweep_job, load_bars_job, ingest_job, evidence_job]
+resample_job = define_asset_job(
+    "resample",
+    selection=AssetSelection.assets("resampled_bars"),
+    config=RunConfig(ops={"resampled_bars": ResamplingOptions()}),
+    description="Make longer bars of an instrument's shortest ones, and store them.",
+)
+
+optimise_job = define_asset_job(
+    "optimise",
+    selection=AssetSelection.assets("optimisation"),
+    config=RunConfig(ops={"run_optimisation": OptimisationConfig()}),
+    description=(
+        "Search for good parameter sets of a strategy. Choose **Open launchpad** in the menu beside "
+        "**Materialize**; the options are filled in with an example. The plateau that was chosen, "
+        "and what it is worth given all that was tried, are in the metadata of the asset; "
+        "`study.html` in its folder shows every trial."
+    ),
+)
+
+walk_forward_job = define_asset_job(
+    "walk_forward_analysis",
+    selection=AssetSelection.assets("walk_forward"),
+    config=RunConfig(ops={"run_walk_forward": WalkForwardConfig()}),
+    description=(
+        "Choose parameter sets on a window, trade the sessions after it, move on. Choose **Open "
+        "launchpad** in the menu beside **Materialize**; the options are filled in with an example. "
+        "The equity out of sample and a row for each window are in the metadata of the asset, "
+        "everything on one page in `study.html` in its folder."
+    ),
+)
+
+JOBS = [
+    resample_job,
+    backtest_job,
+    sweep_job,
+    load_bars_job,
+    ingest_job,
+    evidence_job,
+    optimise_job,
+    walk_forward_job,
+]

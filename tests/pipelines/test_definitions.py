@@ -30,6 +30,7 @@ def test_these_are_all_assets_and_checks():
             for key in graph.get_all_asset_keys()} == {
         "bars": [],
         "ingested_bars": [],
+        "resampled_bars": ["bars"],
         "backtest": ["bars"],
         "report": ["backtest"],
         "sweep": ["bars"],
@@ -51,6 +52,7 @@ def test_these_are_all_jobs_an_admin_sees():
         "evidence",
         "ingest",
         "load_bars",
+        "resample",
         "sweep",
     }
 
