@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -16,6 +16,7 @@ from launcher.console import print_json, print_table, progress_bar, warning_line
 
 if TYPE_CHECKING:
     from market_data.importing import ImportReport
+    from market_data.loading import Adjustment
     from market_data.series import Series
 
 SAMPLE_WORD = "sample"
@@ -54,6 +55,10 @@ def import_bars(
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace stored bars of the same time.")
+    ] = False,
+    split_listing: Annotated[
+        bool,
+        typer.Option("--split-listing", help="Keep companies apart that had the ticker in turn."),
     ] = False,
     json: options.Json = False,
 ) -> None:
@@ -94,6 +99,7 @@ def import_bars(
             repair=repair,
             drop_unscheduled=drop_unscheduled,
             overwrite=overwrite,
+            split_listing=split_listing,
             progress=progress,
         )
     note(
@@ -157,18 +163,39 @@ def bars(
     rows: Annotated[
         int, typer.Option(min=1, help="So many first and last bars of a series.")
     ] = _N_ROWS_SHOWN,
+    adjust: Annotated[
+        str, typer.Option(metavar="A", help="none, splits or all: splits and dividends.")
+    ] = "none",
+    as_of: Annotated[
+        str, typer.Option(metavar="DATE", help="Only what was known at the close of that session.")
+    ] = "",
     json: options.Json = False,
 ) -> None:
-    """List the stored series of bars, or show one.
+    """List the stored series of bars, or show one, also adjusted as of a day.
 
-    Example: [bold]quarterdeck bars AAPL 1d[/]
+    Example: [bold]quarterdeck bars AAPL 1d --adjust all --as-of 2005-03-01[/]
     """
+    if adjust not in ("none", "splits", "all"):
+        raise typer.BadParameter(
+            f"must be none, splits or all, got {adjust}", param_hint="--adjust"
+        )
+    if (as_of or adjust != "none") and not timeframe:
+        raise typer.BadParameter("name a symbol and a timeframe with it", param_hint="TIMEFRAME")
     from market_data.store import open_store
 
     store = open_store(data_home())
+    if timeframe:
+        from market_data.listings import read_listings
+
+        day = options.session_date(as_of, "--as-of")
+        if day is not None or adjust != "none" or read_listings(store).resolve(symbol):
+            how = cast("Adjustment", adjust)
+            _print_loaded(store, symbol, timeframe, rows, how, day, json=json)
+            return
     found = store.list_series()
     if symbol:
-        found = [one for one in found if one.symbol == symbol]
+        names = _names_of(store, symbol)
+        found = [one for one in found if one.symbol in names]
         if timeframe:
             found = [one for one in found if one.timeframe == timeframe]
         if not found:
@@ -178,6 +205,16 @@ def bars(
         _print_series(found, json=json)
         return
     _print_bars(store, symbol, timeframe, rows, json=json)
+
+
+def _names_of(store: Any, symbol: str) -> set[str]:
+    """Return the symbols under which bars of a symbol's security may be stored."""
+    from market_data.listings import read_listings
+
+    security = read_listings(store).resolve(symbol)
+    if security is None:
+        return {symbol}
+    return {symbol, security.id, *(span.name for span in security.tickers)}
 
 
 def _described(series: Series) -> dict[str, Any]:
@@ -207,24 +244,72 @@ def _print_series(found: list[Series], *, json: bool) -> None:
 
 def _print_bars(store: Any, symbol: str, timeframe: str, n_rows: int, *, json: bool) -> None:
     columns, series = store.read_columns(symbol, timeframe)
-    n_bars = columns.n_bars
+    actions = store.read_actions(symbol)
+    about = {**_described(series), "actions": len(actions)}
+    head = (
+        f"{symbol} {timeframe}: {columns.n_bars:,} bars, calendar {series.calendar}, "
+        f"{len(actions)} splits and dividends; {series.source}"
+    )
+    _print_rows(columns.ts, columns.prices, n_rows, about, head, json=json)
+
+
+def _print_loaded(
+    store: Any,
+    symbol: str,
+    timeframe: str,
+    n_rows: int,
+    adjust: Adjustment,
+    as_of: date | None,
+    *,
+    json: bool,
+) -> None:
+    """Print bars as a run would see them: of a security, adjusted, as of a day."""
+    from market_data.loading import load_bars
+
+    loaded = load_bars(store, symbol, timeframe, adjust=adjust, as_of=as_of)
+    bars = loaded.bars
+    about: dict[str, Any] = {
+        "symbol": bars.instrument.symbol,
+        "timeframe": bars.timeframe,
+        "bars": bars.n_bars,
+        "first": _moment(datetime.fromtimestamp(int(bars.ts[0]) // 1_000_000_000, UTC)),
+        "last": _moment(datetime.fromtimestamp(int(bars.ts[-1]) // 1_000_000_000, UTC)),
+        "calendar": bars.instrument.calendar,
+        "source": loaded.source,
+        "adjust": adjust,
+        "as_of": None if as_of is None else as_of.isoformat(),
+        "findings": [{"name": one.name, "message": one.message} for one in loaded.findings],
+    }
+    how = {"none": "as traded", "splits": "adjusted for splits", "all": "adjusted for all"}[adjust]
+    head = (
+        f"{bars.instrument.symbol} {bars.timeframe}: {bars.n_bars:,} bars, calendar "
+        f"{bars.instrument.calendar}, {how}"
+        + ("" if as_of is None else f" as of {as_of}")
+        + f"; {loaded.source}"
+    )
+    if not json:
+        for found in loaded.findings:
+            warning_line(f"{found.name}: {found.message}")
+    _print_rows(bars.ts, bars.prices, n_rows, about, head, json=json)
+
+
+def _print_rows(
+    ts: Any, prices: Any, n_rows: int, about: dict[str, Any], head: str, *, json: bool
+) -> None:
+    n_bars = ts.shape[0]
     shown = sorted({*range(min(n_rows, n_bars)), *range(max(n_bars - n_rows, 0), n_bars)})
     names = ("open", "high", "low", "close", "volume")
     rows: list[dict[str, Any]] = [
         {
-            "ts": _moment(datetime.fromtimestamp(int(columns.ts[i]) // 1_000_000_000, UTC)),
-            **{name: float(columns.prices[k, i]) for k, name in enumerate(names)},
+            "ts": _moment(datetime.fromtimestamp(int(ts[i]) // 1_000_000_000, UTC)),
+            **{name: float(prices[k, i]) for k, name in enumerate(names)},
         }
         for i in shown
     ]
-    actions = store.read_actions(symbol)
     if json:
-        print_json({**_described(series), "actions": len(actions), "rows": rows})
+        print_json({**about, "rows": rows})
         return
-    print(
-        f"{symbol} {timeframe}: {n_bars:,} bars, calendar {series.calendar}, "
-        f"{len(actions)} splits and dividends; {series.source}"
-    )
+    print(head)
     table: list[list[str]] = []
     for i, row in zip(shown, rows, strict=True):
         if table and i == n_bars - n_rows and n_bars > 2 * n_rows:

@@ -21,7 +21,7 @@ from market_data.sessions import (
     session_dates,
 )
 from market_data.timeframes import DAY_NS, Timeframe, parse_timeframe
-from trading.bars import ACTION, CLOSE, HIGH, LOW, OPEN, VOLUME, BarFlag, Bars
+from trading.bars import ACTION, CLOSE, HIGH, LOW, NO_SHARES, OPEN, VOLUME, BarFlag, Bars
 from trading.instruments import Instrument
 
 # Corporate actions as the store keeps them; `i_bar` is known once bars are.
@@ -236,6 +236,26 @@ def place_actions(session: NDArray[np.int64], actions: NDArray[np.void] | None) 
     placed["split_ratio"] = chosen["split_ratio"]
     placed["dividend"] = chosen["dividend"]
     return placed
+
+
+def end_with_delisting(bars: Bars, day: int, value: float) -> Bars:
+    """Return the bars up to the last session of their instrument, and its end after them.
+
+    Parameters
+    ----------
+    day : int
+        Last session, days since 1970-01-01. Without a bar in it the end comes
+        after the last bar before.
+    value : float
+        Currency that each share was worth.
+    """
+    n_bars = int(np.searchsorted(bars.session, day, "right"))
+    if n_bars == 0:
+        return bars
+    if n_bars < bars.n_bars:
+        bars = select_bars(bars, slice(0, n_bars))
+    end = np.array([(n_bars - 1, NO_SHARES, value)], ACTION)
+    return replace(bars, actions=np.append(bars.actions, end))
 
 
 def dated_actions(rows: Sequence[tuple[date, float, float]]) -> NDArray[np.void]:

@@ -29,6 +29,18 @@ _BEFORE_ALL, _AFTER_ALL = -(1 << 40), 1 << 40
 # Bars that end longer before a delisting are not all the bars that there were.
 MOST_SESSIONS_BEFORE_END = 21
 
+# Findings that whoever reads a result should know of, by name.
+LISTING_FINDINGS = frozenset(
+    (
+        "delisted",
+        "delisting_beyond_bars",
+        "delisting_value_unknown",
+        "joined_series_differ",
+        "outside_validity",
+        "series_joined",
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SecurityBars:
@@ -128,7 +140,9 @@ def read_security(
         if stored is None or store.find_series(part.symbol, stored) is None:
             continue
         columns, series = store.read_columns(part.symbol, stored, last_ns=last_ns)
-        columns = columns.select(part.holds(columns.session))
+        held = part.holds(columns.session)
+        findings += _nobodys(listings, part.symbol, columns.session[~held])
+        columns = columns.select(held)
         if columns.n_bars == 0:
             continue
         used.append(series)
@@ -156,6 +170,19 @@ def read_security(
         text = f"bars of {security.id} are those stored under {names}, each while it was its ticker"
         findings.append(Finding("series_joined", len(used), text))
     return SecurityBars(joined, stored, tuple(used), _records(store, parts), tuple(findings))
+
+
+def _nobodys(listings: Listings, symbol: str, session: NDArray[np.int64]) -> list[Finding]:
+    """Report bars under a ticker on days on which it had no owner that the listings know."""
+    owned = _Part(symbol, tuple(_days(span) for span, _ in listings.owners(base_symbol(symbol))))
+    session = session[~owned.holds(session)]
+    if session.shape[0] == 0:
+        return []
+    text = (
+        f"{session.shape[0]} bars under {symbol}, first {np.datetime64(int(session[0]), 'D')}, are "
+        "of days on which the listings name no owner: left out"
+    )
+    return [Finding("outside_validity", int(session.shape[0]), text)]
 
 
 def _stored_timeframe(store: Store, parts: list[_Part], timeframe: str) -> str | None:

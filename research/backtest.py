@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -22,6 +22,7 @@ from foundation.progress import Progress, silent
 from market_data.loading import LoadedBars, load_bars
 from market_data.store import Store
 from trading.arrays import Feed
+from trading.bars import NO_SHARES
 from trading.document import StrategyDocument, version_hash
 from trading.expressions.strategy import Bound, ResolvedStrategy, bind, resolve_strategy
 from trading.feeding import build_feed, needs_factors, price_factors
@@ -80,7 +81,7 @@ class SleeveResult:
         the higher.
     buy_and_hold : float64 array, shape (n_traded_bars,)
         Equity of buying at the first open with all cash, dividends reinvested,
-        without costs.
+        without costs; of a delisted instrument, what its shares were worth.
     """
 
     symbol: str
@@ -131,7 +132,7 @@ def run_backtest(
         load_instrument(request, strategy, bound, symbol, store) for symbol in symbols or ("",)
     ]
     check_currencies(loaded)
-    shares = capital_shares(request.document, [x.bars.instrument.symbol for x in loaded])
+    shares = capital_shares(request.document, weight_names(loaded))
     annualisation = max(sessions_per_year(x.bars) for x in loaded)
     jobs = list(zip(loaded, shares, strict=True))
     done = 0
@@ -200,6 +201,14 @@ def check_currencies(loaded: list[LoadedBars]) -> None:
         )
 
 
+def weight_names(loaded: Sequence[LoadedBars]) -> list[str]:
+    """Return the names by which a document weighs instruments: those it asks for.
+
+    A ticker may mean a security of another id.
+    """
+    return [one.asked or one.bars.instrument.symbol for one in loaded]
+
+
 def capital_shares(document: StrategyDocument, symbols: list[str]) -> list[float]:
     """Divide the capital by the document's weights, equally by default (rule 17)."""
     weights = dict(getattr(document, "weights", None) or {})
@@ -239,6 +248,9 @@ def run_instrument(
     other = run_sleeve(_with_policy(linked.plan, policies[1]), feed, cash, first_bar=first)
     price, _ = price_factors(bars)
     level = bars.prices[3, first:] * price[first:]
+    for end in bars.actions[bars.actions["split_ratio"] == NO_SHARES]:
+        at = int(end["i_bar"])
+        level[max(at - first, 0) :] = end["dividend"] * price[at]
     buy_and_hold = cash * level / (bars.prices[0, first] * price[first])
     return SleeveResult(
         bars.instrument.symbol,

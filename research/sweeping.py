@@ -38,6 +38,7 @@ from research.backtest import (
     load_instrument,
     portfolio_curve,
     run_instrument,
+    weight_names,
 )
 from research.figures import LOWER_IS_BETTER, CoreFigures, core_figures, sum_headers
 from trading import statistics
@@ -353,7 +354,6 @@ def load_sets(
         load_instrument(request, strategy, bound, symbol, store) for symbol in symbols or ("",)
     ]
     check_currencies(loaded)
-    names = [one.bars.instrument.symbol for one in loaded]
     prints = "".join(f"{one.bars.instrument.symbol}:{one.fingerprint};" for one in loaded)
     return PreparedSets(
         request,
@@ -363,7 +363,9 @@ def load_sets(
         tuple(sets),
         tuple(skipped),
         tuple(loaded),
-        tuple(share * request.cash for share in capital_shares(request.document, names)),
+        tuple(
+            share * request.cash for share in capital_shares(request.document, weight_names(loaded))
+        ),
         max(sessions_per_year(one.bars) for one in loaded),
     )
 

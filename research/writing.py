@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from foundation.files import atomic_directory
 from foundation.log_file import note
+from market_data.securities import LISTING_FINDINGS
 from research.arrow_columns import dates, names, nothing, table_of, texts, times, truths
 from research.backtest import (
     ENGINE_VERSION,
@@ -51,6 +52,7 @@ from trading.codes import (
 from trading.document import canonical
 from trading.dtypes import END_OF_DATA, FREE, ORDER_LOG, TRUE, UNKNOWN
 from trading.explaining import formula_of, formula_values
+from trading.feeding import needs_factors
 from trading.identifiers import cash_event_id, client_order_id, execution_id
 from trading.planning import CONDITIONS, Formula
 
@@ -426,7 +428,7 @@ def summarise_backtest(backtest: Backtest, curve: PortfolioCurve) -> Summary:
         intrabar=policy.intrabar,
         has_volume=has_volume,
         max_participation=participation if has_volume and participation != np.inf else None,
-        corporate_actions=any(len(s.loaded.bars.actions) for s in sleeves),
+        corporate_actions=any(needs_factors(s.loaded.bars) for s in sleeves),
         costs=_given(document, "costs"),
         risk=_given(document, "risk"),
         parameters=dict(backtest.bound.values),
@@ -469,6 +471,9 @@ def _notes(backtest: Backtest, has_volume: bool) -> list[str]:
         notes.append(NOTE_NO_VOLUME)
     if not any(len(s.run.trades) or s.run.header["lots"] for s in backtest.sleeves):
         notes.append(NOTE_NEVER_TRADED)
+    for sleeve in backtest.sleeves:
+        about = [one for one in sleeve.loaded.findings if one.name in LISTING_FINDINGS]
+        notes += [finding.message for finding in about]
     return notes
 
 

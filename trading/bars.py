@@ -35,6 +35,9 @@ ACTION = np.dtype(
         ("dividend", "f8"),  # Cash for one share held before the split, currency.
     ]
 )
+# The split ratio of a delisting: after the close of its bar no share is left of
+# one, and the dividend is all that is paid for it.
+NO_SHARES = 0.0
 
 # Period code of a bar in a higher timeframe: (period id << 2) | last << 1 | first.
 # `first`: the bar opens at the period's scheduled open. `last`: the period's
@@ -63,7 +66,7 @@ class Bars:
     bid, ask : float64 arrays, shape (4, n_bars), or None
         Open, high, low, close of bid and ask.
     actions : ACTION array
-        Splits and dividends by ex-date, in bar order.
+        Splits and dividends by ex-date, in bar order; a delisting is the last.
     finer : Bars or None
         Finer bars of the instrument that decide the path within each bar.
     finer_start : int64 array, shape (n_bars + 1,), or None

@@ -44,6 +44,7 @@ REASONS: tuple[str, ...] = (
     "end_of_data",
     "insolvent",
     "risk_breach",
+    "delisted",
 )
 ACTIONS: tuple[str, ...] = ("", "enter_long", "enter_short", "exit", "reverse")
 ROLES: tuple[str, ...] = ("entry", "stop_loss", "profit_target", "exit")
@@ -58,6 +59,6 @@ ORDER_STATES: tuple[str, ...] = (
     "refused",
 )
 TIMES_IN_FORCE: tuple[str, ...] = ("gtc", "day")
-CASH_EVENTS: tuple[str, ...] = ("dividend", "borrow_cost", "split_fraction")
+CASH_EVENTS: tuple[str, ...] = ("dividend", "borrow_cost", "split_fraction", "delisting")
 
-assert len(REASONS) == d.RISK_BREACH + 1
+assert len(REASONS) == d.DELISTED + 1

@@ -1,18 +1,23 @@
-"""Splits and dividends of an open position (rule 12).
+"""Splits, dividends and the delisting of an open position (rule 12).
 
 Prices, fills and cash are raw. On the ex-date, before the open, quantities,
 average entries, working orders and exit levels are rescaled, the fraction of a
-lot that a split leaves is paid in cash, and dividends are paid in cash.
+lot that a split leaves is paid in cash, and dividends are paid in cash. After
+the close of the last session of a delisted instrument every share is paid its
+stated value in cash, and nothing is traded any more.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from trading.bars import NO_SHARES
 from trading.brackets import free_bracket_if_done_nb
 from trading.compiling import inner_kernel
 from trading.dtypes import (
     BRACKET_CLOSED,
+    DELISTED,
+    DELISTING_EVENT,
     DIVIDEND_EVENT,
     ENTRY,
     EVEN_AT_SHARE,
@@ -25,7 +30,7 @@ from trading.dtypes import (
     TRAIL_SHARE,
 )
 from trading.orders import CANCEL, end_order_nb
-from trading.portfolio import book_cash_nb, close_trade_nb
+from trading.portfolio import book_cash_nb, close_trade_nb, move_cash_nb
 from trading.sizing import floor_lots_nb, round_price_nb
 
 
@@ -135,8 +140,49 @@ def apply_actions_nb(plan, state, journal, actions, ts):
         if action.i_bar > header.i_bar:
             break
         if action.i_bar == header.i_bar:
+            if action.split_ratio == NO_SHARES:
+                break  # A delisting, which waits for the close.
             pay_dividend_nb(policy, header, journal, action.dividend, ts)
             ratio = action.split_ratio
             if ratio != 1.0 and ratio > 0.0 and ratio < np.inf:
                 split_nb(policy, state, journal, ratio, ts)
         journal.next_action += 1
+
+
+@inner_kernel
+def delist_nb(plan, state, journal, actions, ts):
+    """Close the sleeve for good if its instrument is delisted with the current bar.
+
+    Notes
+    -----
+    Orders are cancelled, every share is paid its value by a cash event, and the
+    trade is left at that value: it is no fill, which has a market and costs.
+    """
+    header = state.header
+    if journal.next_action >= actions.shape[0]:
+        return
+    action = actions[journal.next_action]
+    if action.i_bar != header.i_bar or action.split_ratio != NO_SHARES:
+        return
+    journal.next_action += 1
+    policy = plan.policy
+    header.stopped = DELISTED
+    for b in range(policy.n_brackets):
+        first = b * policy.slots_per_bracket
+        for i_order in range(first, first + policy.slots_per_bracket):
+            if state.orders[i_order].state != FREE:
+                end_order_nb(policy, state, journal, i_order, CANCEL, DELISTED, ts)
+        state.brackets[b].held_lots = 0
+        free_bracket_if_done_nb(policy, state, journal, b, ts)
+    lots = header.lots
+    if lots == 0:
+        return
+    value = action.dividend
+    amount = lots * policy.lot * policy.multiplier * value
+    header.trade_exit_lots += abs(lots)
+    header.trade_exit_notional += abs(lots) * value
+    header.trade_high = max(header.trade_high, value)
+    header.trade_low = min(header.trade_low, value)
+    move_cash_nb(header, journal, DELISTING_EVENT, amount, lots, value, ts)
+    header.lots = 0
+    close_trade_nb(policy, header, journal, ts, DELISTED)

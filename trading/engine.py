@@ -10,7 +10,7 @@ from __future__ import annotations
 from trading.addresses import address_nb, float_at_nb, word_at_nb
 from trading.brackets import bracket_of_nb, free_bracket_if_done_nb, request_exit_nb
 from trading.compiling import inlined_kernel, inner_kernel, kernel
-from trading.corporate_actions import apply_actions_nb
+from trading.corporate_actions import apply_actions_nb, delist_nb
 from trading.decisions import HALTED_BIT, decide_nb, exit_all_nb
 from trading.dtypes import (
     CANCEL_AFTER_BARS,
@@ -196,6 +196,8 @@ def process_bar_nb(plan, state, journal, scratch, bar, actions, first, last):
         expire_day_orders_nb(plan, state, journal, True, bar.close_ts)
     if policy.flat_at_session_close == 1 and policy.intraday == 0 and header.lots != 0:
         leave_at_close_nb(plan, state, journal, bar, SESSION_CLOSE)
+    if actions.shape[0] > 0:
+        delist_nb(plan, state, journal, actions, bar.close_ts)
     equity = mark_nb(policy, header, bar.close)
     action, reason = decide_nb(plan, state, journal, bar, equity, scratch)
     if policy.same_close == 1 and header.n_working > 0:

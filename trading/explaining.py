@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trading import formulas as f
 from trading.arrays import Feed
+from trading.bars import NO_SHARES
 from trading.dtypes import UNKNOWN
 from trading.planning import Formula
 from trading.sleeve import SleeveRun
@@ -45,8 +46,15 @@ def position_facts(run: SleeveRun, feed: Feed) -> tuple[NDArray[np.float64], NDA
     bars = np.zeros(n)
     held, price, first = 0, np.nan, 0
     changes = [(int(fill["i_bar"]), fill) for fill in run.fills]
-    splits = {int(a["i_bar"]): float(a["split_ratio"]) for a in feed.actions}
-    events = sorted({i for i, _ in changes} | {i for i in splits if i < n})
+    splits: dict[int, float] = {}
+    delisted = n
+    for action in feed.actions:
+        i, ratio = int(action["i_bar"]), float(action["split_ratio"])
+        if ratio == NO_SHARES:
+            delisted = i
+        else:
+            splits[i] = splits.get(i, 1.0) * ratio
+    events = sorted({i for i, _ in changes} | {i for i in splits if i < n} | {delisted} - {n})
     k = 0
     for i, following in zip(events, [*events, n][1:], strict=True):
         if i in splits and held:
@@ -61,6 +69,8 @@ def position_facts(run: SleeveRun, feed: Feed) -> tuple[NDArray[np.float64], NDA
                 price = (price * abs(held) + float(fill["price"]) * abs(lots)) / abs(held + lots)
             held = int(fill["lots_after"])
             k += 1
+        if i == delisted:
+            held = 0
         if held:
             average[i:following] = price
             bars[i:following] = np.arange(i, following) - first + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from foundation.errors import DataError
 from trading import columns as c
 from trading.arrays import Feed
-from trading.bars import ACTION, Bars
+from trading.bars import ACTION, NO_SHARES, Bars
 from trading.compiling import kernel
 from trading.finer import check_finer
 from trading.linker import Frame, Linker
@@ -27,7 +28,8 @@ def price_factors(bars: Bars) -> tuple[NDArray[np.float64], NDArray[np.float64]]
 
     A split of r new shares for one multiplies both by r; a dividend of D after
     a close of C multiplies the price factor by C / (C - D). Price times factor
-    is continuous, and a factor never changes once its bar is seen.
+    is continuous, and a factor never changes once its bar is seen. A delisting
+    comes after the last price and changes none.
 
     Returns
     -------
@@ -37,9 +39,9 @@ def price_factors(bars: Bars) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     split = np.ones(bars.n_bars)
     for action in bars.actions:
         i = int(action["i_bar"])
-        if i <= 0 or i >= bars.n_bars:
-            continue
         ratio = float(action["split_ratio"])
+        if i <= 0 or i >= bars.n_bars or ratio == NO_SHARES:
+            continue
         close = float(bars.prices[3, i - 1])
         dividend = float(action["dividend"])
         factor = 1.0
@@ -51,8 +53,8 @@ def price_factors(bars: Bars) -> tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def needs_factors(bars: Bars) -> bool:
-    """Tell whether any action falls on the bars."""
-    return len(bars.actions) > 0
+    """Tell whether any split or dividend falls on the bars."""
+    return bool((bars.actions["split_ratio"] != NO_SHARES).any())
 
 
 def check_bars(bars: Bars, prices: NDArray[np.float64]) -> None:
@@ -66,11 +68,13 @@ def check_bars(bars: Bars, prices: NDArray[np.float64]) -> None:
     Raises
     ------
     DataError
-        Naming the first bar that is not finite, not positive or not in order.
+        Naming the first bar that is not finite, not positive or not in order,
+        or that lies outside the instrument's dates of validity.
     """
     if bars.n_bars == 0:
         raise DataError(f"{bars.instrument.symbol}: there are no bars in the range")
     symbol = bars.instrument.symbol
+    check_validity(bars)
     i, late = find_bad_bar_nb(_own(bars.ts, np.int64), prices)
     if i < 0:
         return
@@ -85,6 +89,27 @@ def check_bars(bars: Bars, prices: NDArray[np.float64]) -> None:
         f"low <= open, close <= high, but has open {o:g}, high {h:g}, low {low:g}, "
         f"close {close:g}"
     )
+
+
+def check_validity(bars: Bars) -> None:
+    """Refuse bars of sessions on which the symbol meant another instrument or none."""
+    instrument = bars.instrument
+    first, last = date_of(bars.session[0]), date_of(bars.session[-1])
+    if instrument.valid_from is not None and first < instrument.valid_from:
+        raise DataError(
+            f"{instrument.symbol}: bars must begin on {instrument.valid_from}, from which day on "
+            f"the symbol means this instrument, but the first is of {first}"
+        )
+    if instrument.valid_to is not None and last > instrument.valid_to:
+        raise DataError(
+            f"{instrument.symbol}: bars must end on {instrument.valid_to}, up to which day the "
+            f"symbol means this instrument, but the last is of {last}"
+        )
+
+
+def date_of(day: np.int64) -> date:
+    """Return the date of a number of days since 1970-01-01."""
+    return date(1970, 1, 1) + timedelta(int(day))
 
 
 @kernel

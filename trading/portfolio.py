@@ -124,10 +124,16 @@ def close_trade_nb(policy, header, journal, ts, reason):
 
 @inner_kernel
 def book_cash_nb(header, journal, kind, amount, lots, rate, ts):
-    """Book a cash event of the open position and log it."""
+    """Book a cash event that belongs to the open trade and log it."""
+    header.trade_cash += amount
+    move_cash_nb(header, journal, kind, amount, lots, rate, ts)
+
+
+@inner_kernel
+def move_cash_nb(header, journal, kind, amount, lots, rate, ts):
+    """Book a cash event and log it, without counting it in the open trade's cash."""
     header.cash += amount
     header.lowest_cash = min(header.lowest_cash, header.cash)
-    header.trade_cash += amount
     header.n_cash_events += 1
     if journal.keeps == 1:
         if journal.n_cash_events >= MAX_CASH_EVENTS:

@@ -30,7 +30,7 @@ from trading import dtypes as d
 from trading.bars import ACTION, Bars
 from trading.compiling import allocating_kernel, inner_kernel
 from trading.engine import load_bar_nb, process_bar_nb, set_finer_nb
-from trading.feeding import price_factors
+from trading.feeding import check_validity, price_factors
 from trading.finer import FinerBars, check_finer, finer_bars
 from trading.formulas import set_column_nb
 from trading.linker import Frame, Linker
@@ -542,7 +542,13 @@ class SteppedSleeve:
         """Step through stored bars, yielding after each one that trades.
 
         The driver of tests and replays; live bars come from the streams.
+
+        Raises
+        ------
+        DataError
+            If bars lie outside their instrument's dates of validity.
         """
+        check_validity(bars)
         numbers = np.ones((bars.n_bars, N_NUMBERS))
         numbers[:, :QUOTES] = bars.prices.T
         if bars.bid is not None and bars.ask is not None:
