@@ -21,6 +21,7 @@ BENCHMARKS = {
     "cold": "the quarterdeck command from its start to summary.json",
     "core_step": "one bar through the core from Python, and the size of a sleeve's state",
     "scaling": "cost against bars, instruments and parameter sets; a thousand instruments",
+    "quality": "a million minute bars with quotes through all checks of data quality",
     "indicators": "each kernel's speed and values beside TA-Lib",
     "walk_forward": "10 windows x 500 parameter sets x 100,000 bars, beside their sweeps run bare",
 }
