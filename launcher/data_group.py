@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import typer
 
-from launcher import data_check, ingest, listings
+from launcher import data_check, data_pair, ingest, listings
 
 app = typer.Typer(
     name="data",
@@ -27,6 +27,10 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("listings", listings.listings, "Instruments"),
     ("actions", listings.actions, "Instruments"),
     ("check", data_check.check, "Quality"),
+    ("compare", data_pair.compare, "Two sources"),
+    ("merge", data_pair.merge, "Two sources"),
+    ("quarantine", data_pair.quarantine, "Two sources"),
+    ("impact", data_pair.impact, "Two sources"),
 )
 for _name, _function, _panel in COMMANDS:
     app.command(_name, rich_help_panel=_panel)(_function)

@@ -21,13 +21,13 @@ CLASS_COLOURS = {
     "equal": look.GREY,
     "rounding": look.GREY,
     "within the spread": look.SKY,
-    "volume differs": look.PINK,
+    "volume differs": look.GREEN,
     "different session": look.PURPLE,
     "missing in A": look.AMBER,
     "missing in B": look.AMBER,
     "outlier in A": look.BLUE,
     "outlier in B": look.VERMILION,
-    "unresolved": look.GREEN,
+    "unresolved": look.PINK,
 }
 _SYMBOLS = {
     "outlier in A": "triangle-up",
@@ -51,16 +51,18 @@ def price_chart(
         ts, session, raw_a, raw_b in order of time; null where there is no bar.
     """
     figure = go.Figure()
+    axis = ""
     for column, name, colour, dash in (
         ("raw_a", f"A: {names[0]}", A_COLOUR, "solid"),
         ("raw_b", f"B: {names[1]}", B_COLOUR, "dot"),
     ):
         shown = _thin(bars.filter(pl.col(column).is_not_null()), column)
+        x, axis = times(shown)
         figure.add_scatter(
-            x=times(shown)[0], y=shown[column].to_numpy(), name=name, mode="lines",
+            x=x, y=shown[column].to_numpy(), name=name, mode="lines",
             line={"color": colour, "width": 1.4, "dash": dash}, hovertemplate="%{y:,.6~g}",
         )  # fmt: skip
-    _finish(figure, "Closes as they came", "", theme, times(bars.head(1))[1])
+    _finish(figure, "Closes as they came", "", theme, axis)
     figure.update_yaxes(title_text="Price (log scale)", type="log")
     return figure
 
@@ -138,14 +140,15 @@ def difference_chart(
             hovertemplate="%{y:.4~g}",
         )  # fmt: skip
     shown = _thin(drawn, "tolerance", _N_WITHIN)
+    x, axis = times(shown)
     figure.add_scatter(
-        x=times(shown)[0], y=shown["tolerance"].to_numpy(), name="tolerance", mode="lines",
+        x=x, y=shown["tolerance"].to_numpy(), name="tolerance", mode="lines",
         line={"color": look.PURPLE, "width": 1.6}, hovertemplate="%{y:.4~g}",
     )  # fmt: skip
     unit = "ticks" if in_ticks else "share of the price"
     _finish(
         figure, "Largest difference of a price in each bar", f"in {unit}, log scale",
-        theme, times(drawn.head(1))[1], height=420,
+        theme, axis, height=420,
     )  # fmt: skip
     figure.update_layout(hovermode="closest")
     figure.update_yaxes(

@@ -28,9 +28,9 @@ class Class(IntEnum):
     SESSION = 4  # One source's session is shorter or another day's.
     MISSING_A = 5
     MISSING_B = 6
-    OUTLIER_A = 7
-    OUTLIER_B = 8
-    UNRESOLVED = 9  # Beyond tolerance, and both are possible.
+    UNRESOLVED = 7  # Beyond tolerance, and both are possible.
+    OUTLIER_A = 8
+    OUTLIER_B = 9
 
 
 WORDS = {
@@ -41,9 +41,9 @@ WORDS = {
     Class.SESSION: "different session",
     Class.MISSING_A: "missing in A",
     Class.MISSING_B: "missing in B",
+    Class.UNRESOLVED: "unresolved",
     Class.OUTLIER_A: "outlier in A",
     Class.OUTLIER_B: "outlier in B",
-    Class.UNRESOLVED: "unresolved",
 }
 
 # Price differences of these are disagreements.
