@@ -38,6 +38,8 @@ MOST_OUTSIDE = 0.97
 
 # Fewer distances than this in a day say nothing about its spacing.
 _FEWEST_DISTANCES = 20
+# Where bars are sparse, so many without a neighbour are of another timeframe.
+_FEWEST_OF_SPARSE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,10 +301,20 @@ def timeframe_of(usual: int) -> str:
 
 
 class SpacingCheck:
-    """Refuses intraday bars whose distances are not those of their timeframe."""
+    """Refuses intraday bars whose distances are not those of their timeframe.
 
-    def __init__(self, timeframe: Timeframe) -> None:
+    Parameters
+    ----------
+    timeframe : Timeframe
+    sparse : bool
+        A vendor names the timeframe, and has bars only of times with trades:
+        any distance is right that is not too small, if some are the timeframe.
+    """
+
+    def __init__(self, timeframe: Timeframe, *, sparse: bool = False) -> None:
         self._timeframe = timeframe
+        self._sparse = sparse
+        self._n_fitting = 0
         self._distances = Distances()
         self._n_distances = 0
         self._n_near = 0
@@ -319,6 +331,7 @@ class SpacingCheck:
         joined = ts if before.shape[0] == 0 else np.concatenate((before, ts))
         distances = np.diff(joined)
         self._n_distances += distances.shape[0]
+        self._n_fitting += int((distances == length).sum())
         near = distances < length
         if bool(near.any()):
             self._n_near += int(near.sum())
@@ -364,6 +377,8 @@ class SpacingCheck:
                 f"bars are {name_of_length(self._near[1])} apart at {stamp(self._near[0])} where "
                 f"{name} is stated"
             )
+        if self._sparse and (self._n_fitting or self._n_distances < _FEWEST_OF_SPARSE):
+            return
         usual = self._distances.usual
         if usual > self._timeframe.length_ns and self._n_distances >= _FEWEST_DISTANCES:
             raise DataError(f"most bars are {name_of_length(usual)} apart where {name} is stated")

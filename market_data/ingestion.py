@@ -53,7 +53,7 @@ from market_data.sources.protocol import (
     digest_of_pages,
 )
 from market_data.sources.retrying import VendorRefused, VendorUnavailable
-from market_data.store import SOURCE_MARK, Store
+from market_data.store import SOURCE_MARK, Store, base_symbol
 from market_data.timeframes import DAY_NS, Timeframe, parse_timeframe
 
 REREAD_DAYS = 7
@@ -255,11 +255,13 @@ def ingest(
     Raises
     ------
     DataError
-        If the source has no such timeframe.
+        If the source has no such timeframe, or a symbol can't be one.
     """
     options = options or IngestionOptions()
     frame = parse_timeframe(timeframe)
     offer = _offer(source, timeframe)
+    for symbol in symbols:
+        _check_symbol(symbol)
     reports: list[SymbolReport] = []
     n_unanswered = 0
     for i_symbol, symbol in enumerate(dict.fromkeys(symbols)):
@@ -292,6 +294,16 @@ def ingest(
         except QuarterdeckError as error:
             reports.append(run.report(str(error)))
     return IngestionReport(source.name, timeframe, tuple(reports))
+
+
+def _check_symbol(symbol: str) -> None:
+    """Refuse what would be something else in a request or a file name."""
+    wrong = [letter for letter in symbol if letter in "@/?#%&,\\" or letter.isspace()]
+    if not symbol or wrong:
+        held = f"holds {wrong[0]!r}" if wrong else "is empty"
+        raise DataError(
+            f"a symbol must be one word as the source writes it, without @ / ? # % &; {symbol!r} {held}"
+        )
 
 
 def _offer(source: Source, timeframe: str) -> Offer:
@@ -341,6 +353,8 @@ def _ingest_partitions(run: _Run, offer: Offer) -> None:
         full=run.options.full,
     )
     if not partitions:
+        if not _is_stored(run):
+            raise _nothing(run, first, last)
         return
     run.progress(0, len(partitions) + 1, "splits and dividends")
     actions = _bring_actions(run, date_of(partitions[0].first), today.date())
@@ -349,10 +363,13 @@ def _ingest_partitions(run: _Run, offer: Offer) -> None:
         with series_lock(folder):
             _ingest_partition(run, table, partition, actions, folder)
     if all(one.outcome == EMPTY for one in run.reports) and not _is_stored(run):
-        raise VendorRefused(
-            f"{run.source.name} has no {run.frame.name} bars of {run.symbol} from "
-            f"{partitions[0].days.split(' ')[0]} to {partitions[-1].days.split(' ')[-1]}"
-        )
+        raise _nothing(run, date_of(partitions[0].first), date_of(partitions[-1].last))
+
+
+def _nothing(run: _Run, first: date, last: date) -> VendorRefused:
+    return VendorRefused(
+        f"{run.source.name} has no {run.frame.name} bars of {run.symbol} from {first} to {last}"
+    )
 
 
 def _is_stored(run: _Run) -> bool:
@@ -376,10 +393,20 @@ def _calendar(run: _Run) -> str:
 
 
 def _stored_coverage(run: _Run, coverage: dict[str, PartCoverage]) -> dict[str, PartCoverage]:
-    """Return the coverage without parts whose bars are in the store no longer."""
+    """Return the coverage without what can't be trusted.
+
+    That is parts whose bars are in the store no longer, and months without
+    bars between months with some: rather an answer that failed than a market
+    that rested.
+    """
     series = run.store.find_series(run.stored_as, run.frame.name)
     stored = set() if series is None else {part_of(file.name) for file in series.files}
-    return {part: one for part, one in coverage.items() if not one.has_bars or part in stored}
+    first, last = min(stored, default=""), max(stored, default="")
+    return {
+        part: one
+        for part, one in coverage.items()
+        if (part in stored if one.has_bars else not first < part < last)
+    }
 
 
 def _asked(
@@ -444,14 +471,27 @@ def _ingest_partition(
         run.reports.append(_failed(run, partition, error))
         return
     run.reports.append(report)
-    answered = (
-        partition.first,
-        min(_next_session(table, partition.last) - 1, _settled(run, table)),
-    )
+    last = min(_next_session(table, partition.last) - 1, _settled(run, table))
+    answered = (partition.first, min(last, _heard_of(run, table, partition)))
     if answered[0] <= answered[1]:
         has_bars = report.outcome in (STORED, UNCHANGED)
         coverage = with_answer(read_coverage(folder), partition.part, answered, has_bars=has_bars)
         write_coverage(folder, coverage)
+
+
+def _heard_of(run: _Run, table: SessionTable, partition: Partition) -> int:
+    """Return the last day of a stretch that the source is known to have answered for.
+
+    Daily bars that end before the stretch does may have been held back, or
+    are those of a share that is traded no longer: the next time tells, at the
+    cost of one request.
+    """
+    series = run.store.find_series(run.stored_as, run.frame.name)
+    if run.frame.intraday or series is None:
+        return _next_session(table, partition.last) - 1
+    row = int(np.searchsorted(table.open, series.files[-1].last_ns, "right")) - 1
+    stored = int(table.date[row])
+    return _next_session(table, min(stored, partition.last)) - 1
 
 
 def _failed(run: _Run, partition: Partition, error: Exception) -> PartitionReport:
@@ -510,6 +550,7 @@ def _keep(
         actions=actions,
         repair=run.options.repair,
         drop_unscheduled=run.options.drop_unscheduled,
+        sparse=not run.source.whole_answers,
     )
     chosen = completed(columns, outside, table, run.frame, run.now_ns)
     chosen &= (columns.session >= partition.first) & (columns.session <= partition.last)
@@ -580,7 +621,7 @@ def _write(
                 "these with --overwrite"
             )
     kept = store.find_instrument(symbol)
-    instrument = instrument_for(kept, symbol, run.calendar, currency)
+    instrument = instrument_for(kept, base_symbol(symbol), run.calendar, currency)
     after = store.write_bars(
         symbol,
         name,

@@ -31,16 +31,24 @@ class Placer:
         Grows by what is found.
     drop_unscheduled : bool
         Leave out bars in no session, however many.
+    sparse : bool
+        As in `SpacingCheck`.
     """
 
     def __init__(
-        self, table: SessionTable, frame: Timeframe, findings: Findings, *, drop_unscheduled: bool
+        self,
+        table: SessionTable,
+        frame: Timeframe,
+        findings: Findings,
+        *,
+        drop_unscheduled: bool,
+        sparse: bool = False,
     ) -> None:
         self._table = table
         self._frame = frame
         self._findings = findings
         self._sessions = SessionCheck(table, frame, drop_unscheduled=drop_unscheduled)
-        self._spacing = SpacingCheck(frame)
+        self._spacing = SpacingCheck(frame, sparse=sparse)
         self._n_duplicates = 0
 
     def place(self, raw: RawBars, times: NDArray[np.int64]) -> tuple[BarColumns, NDArray[np.bool_]]:

@@ -84,8 +84,20 @@ def check_answer(
     actions: NDArray[np.void],
     repair: bool,
     drop_unscheduled: bool,
+    sparse: bool,
 ) -> tuple[BarColumns, NDArray[np.bool_], tuple[Finding, ...]]:
     """Check bars as an import does, and place them in their sessions.
+
+    Parameters
+    ----------
+    zone : str
+        Of times that state none.
+    actions : DATED_ACTION array
+        All that is known.
+    repair, drop_unscheduled : bool
+        As for an import.
+    sparse : bool
+        Bars come only of times with trades, and the source names their length.
 
     Returns
     -------
@@ -115,7 +127,7 @@ def check_answer(
             ns = ns - ns % DAY_NS
     findings.add_all(checks.check_prices(raw.prices, raw.place, repair=repair))
     findings.add_all(checks.check_volume(raw.prices[4], raw.place, has_volume=raw.has_volume))
-    placer = Placer(table, frame, findings, drop_unscheduled=drop_unscheduled)
+    placer = Placer(table, frame, findings, drop_unscheduled=drop_unscheduled, sparse=sparse)
     columns, outside = placer.place(raw, ns)
     placer.finish(int((ns[1:] < ns[:-1]).sum()), raw.n_bars)
     findings.add_all(checks.check_quotes(columns))
@@ -260,7 +272,9 @@ def instrument_for(
         If the source quotes another currency than the instrument's.
     """
     if kept is None:
-        return Instrument(symbol, currency=currency or "USD", calendar=calendar)
+        by_calendar = {"FX": "fx", "24/7": "crypto"}
+        asset_class = "index" if symbol.startswith("^") else by_calendar.get(calendar, "equity")
+        return Instrument(symbol, asset_class, currency or "USD", calendar=calendar)
     if currency and kept.currency != currency:
         raise DataError(
             f"prices are in {currency}, the stored instrument {kept.symbol} is in {kept.currency}"

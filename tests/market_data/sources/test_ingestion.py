@@ -18,7 +18,8 @@ import pytest
 
 from foundation.errors import DataError
 from foundation.home import CHECKOUT
-from market_data.ingestion import IngestionOptions, ingest
+from market_data.action_records import action_records, kind_of
+from market_data.ingestion import IngestionOptions, ingest, merge_actions
 from market_data.sessions import days_of
 from market_data.timeframes import MINUTE_NS
 from tests.market_data.sources.making import (
@@ -366,13 +367,96 @@ def test_a_timeframe_that_the_source_lacks_is_named(store, alpaca, clock):
         ingest(store, alpaca, ["AAPL"], "1h", clock=clock)
 
 
+def test_a_symbol_without_bars_fails_the_second_time_as_well(store, alpaca, clock):
+    options = since(last=day("2024-02-29"))
+    for _ in range(2):
+        one = only(ingest(store, alpaca, ["NOPE"], "1m", options, clock=clock))
+        assert one.error == "alpaca has no 1m bars of NOPE from 2024-01-02 to 2024-02-29"
+
+
+def test_a_month_without_bars_amid_others_is_asked_for_again(
+    store, alpaca, alpaca_server, bars, clock
+):
+    keep = (bars.ns // (1440 * MINUTE_NS) < days_of(day("2024-02-01"))) | (
+        bars.ns // (1440 * MINUTE_NS) >= days_of(day("2024-03-01"))
+    )
+    alpaca_server.series["AAPL", "1m"] = Series(bars.ns[keep], bars.prices[:, keep])
+    one = only(ingest(store, alpaca, ["AAPL"], "1m", since(), clock=clock))
+    assert [part.outcome for part in one.partitions] == ["stored", "empty", "stored"]
+    alpaca_server.series["AAPL", "1m"] = bars
+    one = only(ingest(store, alpaca, ["AAPL"], "1m", since(), clock=clock))
+    assert [(part.part, part.n_new) for part in one.partitions] == [
+        ("2024-02", 7800),
+        ("2024-03", 0),
+    ]
+
+
+def test_daily_bars_that_do_not_come_are_asked_for_again(store, alpaca, alpaca_server, xnys, clock):
+    every = local_days(xnys, "2024-01-02", "2024-03-20")
+    alpaca_server.series["AAPL", "1d"] = Series(every.ns[:21], every.prices[:, :21])
+    clock.time = moment("2024-01-31T23:00")
+    ingest(store, alpaca, ["AAPL"], "1d", since(), clock=clock)
+    clock.time = moment("2024-03-20T23:00")
+    assert only(ingest(store, alpaca, ["AAPL"], "1d", clock=clock)).total("n_new") == 0
+    alpaca_server.series["AAPL", "1d"] = every
+    assert only(ingest(store, alpaca, ["AAPL"], "1d", clock=clock)).total("n_new") == 34
+
+
+def test_minutes_of_a_rarely_traded_symbol_are_no_other_timeframe(
+    store, alpaca, alpaca_server, bars, clock
+):
+    # About 25 bars a day, so that on many days no two minutes follow each other.
+    chosen = np.sort(np.random.default_rng(3).choice(bars.ns.shape[0], 1400, replace=False))
+    alpaca_server.series["RARE", "1m"] = Series(bars.ns[chosen], bars.prices[:, chosen])
+    one = only(ingest(store, alpaca, ["RARE"], "1m", since(), clock=clock))
+    assert (one.failed, one.total("n_new")) == (False, 1400)
+
+
+def test_bars_of_another_timeframe_than_was_asked_for_are_refused(
+    store, alpaca, alpaca_server, bars, clock
+):
+    alpaca_server.series["AAPL", "1m"] = Series(bars.ns[::5], bars.prices[:, ::5])
+    one = only(ingest(store, alpaca, ["AAPL"], "1m", since(), clock=clock))
+    assert all("most bars are 5m apart" in part.error for part in one.partitions)
+    assert store.symbols() == []
+
+
+@pytest.mark.parametrize("symbol", ["AAPL@yahoo", "../AAPL", "A B", "A,B", "", "A?range=max"])
+def test_a_symbol_that_would_be_something_else_is_refused(store, alpaca, clock, symbol):
+    with pytest.raises(DataError, match="a symbol must be one word"):
+        ingest(store, alpaca, [symbol], "1m", clock=clock)
+
+
+def test_a_second_source_knows_the_first_ones_instrument(store, yahoo, yahoo_server, xnys, clock):
+    yahoo_server.series["MSFT", "1d"] = local_days(xnys, "2024-01-02", "2024-03-20")
+    ingest(store, yahoo, ["MSFT"], "1d", since(as_source=True), clock=clock)
+    assert [one.symbol for one in store.list_instruments()] == ["MSFT"]
+    yahoo_server.currency = "EUR"
+    one = only(ingest(store, yahoo, ["MSFT"], "1d", since(), clock=clock))
+    assert "prices are in EUR, the stored instrument MSFT is in USD" in one.partitions[0].error
+
+
+def test_two_sources_that_agree_on_an_action_keep_what_the_first_told_of_it():
+    told = action_records([(day("2024-02-01"), 1.0, 0.5, day("2024-01-10"), kind_of("dividend"))])
+    same = action_records([(day("2024-02-01"), 1.0, 0.5, None, kind_of("dividend"))])
+    other = action_records([(day("2024-02-01"), 1.0, 0.6, None, kind_of("dividend"))])
+    span = (day("2024-01-01"), day("2024-12-31"))
+    np.testing.assert_array_equal(merge_actions(told, same, *span), told)
+    np.testing.assert_array_equal(merge_actions(told, other, *span), other)
+    outside = (day("2024-03-01"), day("2024-12-31"))
+    np.testing.assert_array_equal(merge_actions(told, told[:0], *outside), told)
+    assert merge_actions(told, told[:0], *span).shape == (0,)
+
+
 WRITER = """
 import sys, time
 from datetime import date
 from pathlib import Path
 from foundation.clock import FixedClock
-from market_data.ingestion import IngestionOptions, ingest
+from market_data.action_records import action_records, kind_of
+from market_data.ingestion import IngestionOptions, ingest, merge_actions
 from market_data.sources.alpaca import AlpacaSource
+from market_data.store import Store
 from tests.market_data.sources.making import moment
 home, url = sys.argv[1:3]
 clock = FixedClock(moment("2024-03-20T23:00"))
@@ -395,6 +479,7 @@ def test_a_killed_ingestion_goes_on_with_what_is_missing(store, alpaca, alpaca_s
     process = start_writer(store, alpaca_server)
     until = time.monotonic() + 60
     while len(alpaca_server.asked) < 14 and time.monotonic() < until:
+        assert process.poll() is None
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
