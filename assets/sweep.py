@@ -29,6 +29,7 @@ from foundation.migration import migrate
 from foundation.settings import Settings
 
 if TYPE_CHECKING:
+    from research.study_runs import Written
     from research.sweeping import Sweep
 
 # Figures that the table of the best sets shows, with what a fraction is multiplied by.
@@ -67,17 +68,27 @@ def sweep(
     with failing_in_one_line(), logged_step(context, settings.home, "sweep"):
         migrate(database)
         take_request(context, database)
-        directory, finished, best = _run(context, config, settings, database)
+        written, best = _run(context, config, settings, database)
+    finished, choice = written.study, written.about["choice"]
     return MaterializeResult(
         metadata={
             "Sets": len(finished.sets),
             "Sets left out": len(finished.skipped),
             f"Best by {config.sort}": MetadataValue.md(best_table(finished, best, config.sort)),
-            "Note": (
-                "The best of many sets is partly luck: try it on bars that the sweep has not seen."
+            "Plateau": MetadataValue.md(choice["why"]),
+            "Sets on record": choice["trials"]["n_sets_tried"],
+            "Deflated Sharpe of the plateau": deflated_text(choice["plateau"]),
+            "Note": MetadataValue.md(
+                "\n\n".join(
+                    [
+                        "The best of many sets is partly luck: try it on bars that the sweep has "
+                        "not seen.",
+                        *choice["notes"],
+                    ]
+                )
             ),
             "Sessions": f"{finished.start} to {finished.end}",
-            "Folder": MetadataValue.path(directory),
+            "Folder": MetadataValue.path(written.directory),
             "Strategy version": finished.version,
         }
     )
@@ -85,42 +96,35 @@ def sweep(
 
 def _run(
     context: AssetExecutionContext, config: SweepOptions, settings: Settings, database: Engine
-) -> "tuple[Path, Sweep, list[int]]":
-    from research.places import refuse_foreign_directory
-    from research.sweeping import (
-        SWEEP_FILE,
-        best_sets,
-        check_figure,
-        declared_values,
-        sweep_backtests,
-        write_sweep,
-    )
+) -> "tuple[Written[Sweep], list[int]]":
+    from research.study_runs import run_recorded_sweep
+    from research.sweep_choice import ChoiceOptions
+    from research.sweeping import best_sets, check_figure, declared_values
     from trading.document import version_hash
 
     check_figure(config.sort)
-    output = Path(config.output) if config.output else None
-    refuse_foreign_directory(output, SWEEP_FILE)
     document = find_document(config.strategy, database)
     tag_strategy(context, document.name, version_hash(document))
     given = {name: _values(name, text) for name, text in config.values.items()}
     varied = {name: found for name, found in given.items() if len(found) > 1}
     fixed = {name: found[0] for name, found in given.items() if len(found) == 1}
     request, store = request_of(config, document, fixed, settings.home, context.log)
-    finished = sweep_backtests(
+    written = run_recorded_sweep(
+        database,
         request,
         varied if given else declared_values(document),
         store,
+        ChoiceOptions(config.sort),
         n_random=config.random,
         seed=config.seed,
+        home=settings.home,
+        out=Path(config.output) if config.output else None,
         progress=progress_lines(context.log, "parts"),
     )
+    finished, directory = written.study, written.directory
     tag_run(context, finished.sweep_id)
-    directory = settings.home / "sweeps" / document.name / finished.sweep_id
-    if output is not None:
-        directory = output.expanduser().absolute()
-    write_sweep(finished, directory)
     context.log.info(f"{len(finished.sets)} sets written to {directory}")
-    return directory, finished, best_sets(finished, config.sort, config.top)
+    return written, best_sets(finished, config.sort, config.top)
 
 
 def _values(name: str, text: str) -> tuple[float, ...]:
@@ -145,6 +149,12 @@ def best_table(finished: "Sweep", best: list[int], sort: str) -> str:
         cells += [_cell(record[name], factor) for name, (_, factor) in figures.items()]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def deflated_text(judged: dict[str, Any] | None) -> str:
+    """Write a deflated Sharpe ratio; a dash where nothing was chosen or it is not defined."""
+    value = None if judged is None else judged["deflated_sharpe"]
+    return "–" if value is None else f"{100 * value:,.1f} %"
 
 
 def _cell(value: Any, factor: float) -> str:

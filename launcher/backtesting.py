@@ -92,6 +92,8 @@ def perform(options: BacktestOptions) -> None:
     # The figures are there; from here on imports may take their time.
     if options.record:
         _record(finished, summary, directory)
+    else:
+        _record_looks(finished, directory)
     if options.report:
         from research.report import write_report
 
@@ -151,6 +153,32 @@ def _record(finished: Backtest, summary: Summary, directory: Path) -> None:
             f"the result is in {directory}, but could not be recorded: {error}"
             " (--no-record leaves the database out)"
         ) from error
+
+
+def _record_looks(finished: Backtest, directory: Path) -> None:
+    """Store that a run which is not recorded looked at locked sessions: every look is."""
+    from foundation.database import make_engine
+    from foundation.migration import migrate, revision_of
+    from foundation.settings import load_settings
+
+    url = load_settings().database_url
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
+        return  # Nothing was ever recorded here, so nothing is locked.
+    engine = make_engine(url)
+    try:
+        if revision_of(engine) is None:
+            return
+        migrate(engine)
+        from research.holdout import locks_of, record_looks
+        from strategies.versions import save_version
+        from trading.document import canonical
+
+        if locks_of(engine, finished.request):
+            document = finished.request.document
+            save_version(engine, name=document.name, document=canonical(document), author="")
+            record_looks(engine, finished, directory)
+    finally:
+        engine.dispose()
 
 
 def _print_summary(summary: Summary, directory: Path, *, with_report: bool) -> None:

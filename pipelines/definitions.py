@@ -6,6 +6,8 @@ from assets.backtest import backtest
 from assets.bars import bars
 from assets.evidence import evidence
 from assets.ingestion import ingested_bars
+from assets.optimisation import optimisation, walk_forward
+from assets.quality import data_quality
 from assets.report import report
 from assets.resampling import resampled_bars
 from assets.sweep import sweep
@@ -17,7 +19,18 @@ from pipelines.schedules import SCHEDULES
 from pipelines.sensors import requested_backtests, stored_bars
 
 definitions = Definitions(
-    assets=[bars, resampled_bars, ingested_bars, backtest, report, sweep, evidence],
+    assets=[
+        bars,
+        resampled_bars,
+        data_quality,
+        ingested_bars,
+        backtest,
+        report,
+        sweep,
+        evidence,
+        optimisation,
+        walk_forward,
+    ],
     jobs=JOBS,
     sensors=[stored_bars, requested_backtests],
     schedules=SCHEDULES,

@@ -29,17 +29,24 @@ def test_these_are_all_assets_and_checks():
     assert {key.to_user_string(): [parent.to_user_string() for parent in graph.get(key).parent_keys]
             for key in graph.get_all_asset_keys()} == {
         "bars": [],
+        "data_quality": ["bars"],
         "ingested_bars": [],
         "resampled_bars": ["bars"],
         "backtest": ["bars"],
         "report": ["backtest"],
         "sweep": ["bars"],
+        "optimisation": ["bars"],
+        "walk_forward": ["bars"],
         "evidence": ["bars"],
     }  # fmt: skip
     assert {f"{key.asset_key.to_user_string()}: {key.name}" for key in graph.asset_check_keys} == {
         "bars: row_count",
-        "bars: no_duplicates",
-        "bars: no_gaps",
+        "bars: quality_times",
+        "bars: quality_prices",
+        "bars: quality_moves",
+        "bars: quality_staleness",
+        "bars: quality_volume",
+        "bars: quality_quotes",
         "evidence: no_look_ahead",
         "evidence: warm_up_suffices",
     }
@@ -54,6 +61,8 @@ def test_these_are_all_jobs_an_admin_sees():
         "load_bars",
         "resample",
         "sweep",
+        "optimise",
+        "walk_forward_analysis",
     }
 
 
@@ -78,6 +87,8 @@ def test_the_backtests_launchpad_is_filled_in_with_options_that_are_valid():
         ("backtest", "run_backtest"),
         ("backtest", "write_report"),
         ("sweep", "run_sweep"),
+        ("optimise", "run_optimisation"),
+        ("walk_forward_analysis", "run_walk_forward"),
         ("load_bars", "bars"),
         ("ingest", "ingested_bars"),
         ("evidence", "examine_version"),
