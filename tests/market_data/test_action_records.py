@@ -266,7 +266,7 @@ def test_a_split_that_the_prices_do_not_show_is_a_finding():
 
 
 def test_a_fall_by_half_on_bad_news_is_no_split():
-    """Apple on 2000-09-29: the price × 0.53, sixteen times the usual volume on the day."""
+    """As Apple on 2000-09-29: the price × 0.53, many times the usual volume on the day."""
     close = walk(80)
     close[40:] *= 0.5
     volume = np.full(80, 1e6)
