@@ -316,10 +316,12 @@ def _joined_segments(
         # first clear one after; where to cut is where the sum of losses is least.
         low, high = int(bounds[max(before.stop - 1, 0)]), int(bounds[after.first + 1])
         part = np.arange(low, high)
-        gain = compare.losses(before.shift, part) - compare.losses(after.shift, part)
-        total = np.append(0.0, np.cumsum(np.nan_to_num(gain)))
-        cut = low + int(np.argmin(total))
-        starts.append(int(compare.rows[min(cut, compare.rows.shape[0] - 1)]))
+        # A bar without a partner at a shift speaks against it.
+        gain = np.nan_to_num(compare.losses(before.shift, part), nan=1.0)
+        gain -= np.nan_to_num(compare.losses(after.shift, part), nan=1.0)
+        cut = low + int(np.argmin(np.append(0.0, np.cumsum(gain))))
+        # Bars after a pause have no return; they belong to what comes after.
+        starts.append(int(compare.rows[cut - 1]) + 1 if cut else 0)
     stops = [*starts[1:], n_bars]
     return [
         Segment(start, stop, s.shift, s.confidence, s.n_bars, s.loss, s.next_loss)
@@ -333,16 +335,22 @@ def apply_offset(grid: Grid, offset: Offset) -> Int64Array:
         return grid.b - offset.segments[0].shift
     moved = grid.b.copy()
     placed = np.zeros(grid.b.shape[0], np.bool_)
+    lookup = Lookup(grid.a if _increasing(grid.a) else np.unique(grid.a))
     last = len(offset.segments) - 1
-    for number, segment in enumerate(offset.segments):
-        target = grid.b - segment.shift
-        inside = ~placed
-        if number > 0:
-            inside &= target >= grid.a[segment.first]
-        if number < last:
-            inside &= target < grid.a[segment.stop]
-        moved[inside] = target[inside]
-        placed |= inside
+    # Over the pause between two segments a label may lie in both: the one in
+    # which the first series has the bar is meant.
+    for must_meet in (True, False):
+        for number, segment in enumerate(offset.segments):
+            target = grid.b - segment.shift
+            inside = ~placed
+            if number > 0:
+                inside &= target >= grid.a[segment.first]
+            if number < last:
+                inside &= target < grid.a[segment.stop]
+            if must_meet:
+                inside &= lookup.rows(target) >= 0
+            moved[inside] = target[inside]
+            placed |= inside
     # An hour that a clock repeats or leaves out belongs to no segment.
     for i_row in np.flatnonzero(~placed):
         near = min(offset.segments, key=lambda s: abs(int(grid.a[s.first]) - int(grid.b[i_row])))
