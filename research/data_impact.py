@@ -71,7 +71,11 @@ def bars_used(backtest: Backtest) -> list[BarsUsed]:
                 # Of the last session of the week, whose first days were used too.
                 first = min(first, (int(part.session[0]) - 6) * DAY_NS)
             last = int(part.close_ts[-1]) - 1
-            used.append(BarsUsed(sleeve.symbol, stored, asked, first, last, loaded.fingerprint))
+            # Bars of a security lie under each of its tickers.
+            used += [
+                BarsUsed(name, stored, asked, first, last, loaded.fingerprint)
+                for name in loaded.stored_under or (sleeve.symbol,)
+            ]
     return used
 
 

@@ -28,6 +28,7 @@ from research.backtest import (
     capital_shares,
     load_instrument,
     run_instrument,
+    weight_names,
 )
 from research.hidden_future import StoreUntil, cut, rescaled, with_noise
 from research.tracks import (
@@ -184,7 +185,7 @@ def check_look_ahead(
     bound = without_end(bind(strategy, request.values))
     symbols = request.symbols or strategy.instruments or ("",)
     loaded = [load_instrument(request, strategy, bound, symbol, store) for symbol in symbols]
-    shares = capital_shares(request.document, [x.bars.instrument.symbol for x in loaded])
+    shares = capital_shares(request.document, weight_names(loaded))
     checks = [
         _InstrumentCheck(strategy, bound, one, share * request.cash, n_cuts, seed)
         for one, share in zip(loaded, shares, strict=True)

@@ -25,6 +25,7 @@ from research.backtest import (
     capital_shares,
     load_instrument,
     run_instrument,
+    weight_names,
 )
 from research.look_ahead import cuts_affordable, without_end
 from research.tracks import Stage, bar_name, column_tracks, decision_tracks, first_unlike
@@ -191,7 +192,7 @@ def check_recursion(
     declared = strategy_warm_up(strategy, bound.values)
     symbols = request.symbols or strategy.instruments or ("",)
     loaded = [load_instrument(request, strategy, bound, symbol, store) for symbol in symbols]
-    shares = capital_shares(request.document, [x.bars.instrument.symbol for x in loaded])
+    shares = capital_shares(request.document, weight_names(loaded))
     starts = [choose_starts(one, strategy, declared, n_starts, seed) for one in loaded]
     total, done = sum(map(len, starts)), 0
     compared: list[_Comparison] = []

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from foundation.errors import SpecError
 from foundation.progress import Progress, silent
 from market_data.store import Store
-from research.backtest import ENGINE_VERSION, BacktestRequest, capital_shares
+from research.backtest import ENGINE_VERSION, BacktestRequest, capital_shares, weight_names
 from research.deflation import Trials, measure_trials
 from research.plateau import Choice, Neighbourhoods, Pick, explain
 from research.set_figures import check_objective, is_lower_better, scores, set_returns
@@ -193,7 +193,7 @@ def analyse(
     """Run a walk-forward analysis of sets and bars that are there; see `walk_forward`."""
     threads = threads_of(threads)
     sessions = prepared.sessions
-    shares = capital_shares(prepared.request.document, list(prepared.instruments))
+    shares = capital_shares(prepared.request.document, weight_names(prepared.loaded))
     default = dict(prepared.request.values)
     windows, purge = _windows(prepared, sessions, shares, options, threads)
     in_sample = run_windows(
