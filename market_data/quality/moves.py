@@ -386,7 +386,8 @@ def spikes(
         near = subject.prices[1 if up else 2, [at[i] - 1, at[i] + 1]]
         return (
             f"{names[row]} {subject.prices[row, at[i]]:g} between {near[0]:g} and {near[1]:g}: "
-            f"{100 * np.expm1(excess[at[i] - 1]):.2f} % out of line, back at once"
+            f"{100 * abs(np.expm1(excess[at[i] - 1] * (1 if up else -1))):.2f} % "
+            f"{'above' if up else 'below'} both, back at once"
             + (", outside the scheduled hours" if subject.outside[at[i]] else "")
         )
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from market_data.quality.findings import QualityFinding, Severity
 from market_data.quality.habits import runs
+from market_data.quality.holidays import FX_SHORT, on_days
 from market_data.quality.subject import Flags, FloatArray, Int64Array, Subject
 from market_data.sessions import session_dates
 from market_data.timeframes import DAY_NS, HOUR_NS, MINUTE_NS
@@ -52,9 +53,15 @@ def _by_edges(subject: Subject) -> tuple[Int64Array, Int64Array, Int64Array, str
     closed = max(_CLOSED_NS, 4 * length)
     starts = np.concatenate(([0], np.flatnonzero(ts[1:] - ts[:-1] > closed) + 1))
     stops = np.concatenate((starts[1:], [ts.shape[0]]))
-    at_open = _distance(ts[starts], table.open)
-    at_close = _distance(ts[stops - 1] + length, table.close)
-    both = np.sign(at_open) == np.sign(at_close)
+    i_open = _nearest(ts[starts], table.open)
+    i_close = _nearest(ts[stops - 1] + length, table.close)
+    at_open = ts[starts] - table.open[i_open]
+    at_close = ts[stops - 1] + length - table.close[i_close]
+    # A few bars anywhere lie alike beside an open that is the close before.
+    both = (np.sign(at_open) == np.sign(at_close)) & (i_close >= i_open)
+    if table.calendar == "FX":
+        # The market closes once a week: what is shorter has another reason to end.
+        both &= (i_close >= i_open + 2) & ~on_days(table.date[i_close], FX_SHORT)
     least = np.minimum(np.abs(at_open), np.abs(at_close))
     apart = np.abs(at_open - at_close)
     tolerance = max(length, 5 * MINUTE_NS)
@@ -65,12 +72,12 @@ def _by_edges(subject: Subject) -> tuple[Int64Array, Int64Array, Int64Array, str
     return starts, stops, np.where(fits, np.sign(at_open) * rounded, 0), "first and last bars"
 
 
-def _distance(moments: Int64Array, marks: Int64Array) -> Int64Array:
-    """Return how long after the nearest mark each moment is."""
+def _nearest(moments: Int64Array, marks: Int64Array) -> Int64Array:
+    """Return the index of the mark that is nearest to each moment."""
     right = np.clip(np.searchsorted(marks, moments), 1, marks.shape[0] - 1)
     left = right - 1
     nearer = np.abs(moments - marks[left]) <= np.abs(moments - marks[right])
-    return np.where(nearer, moments - marks[left], moments - marks[right])
+    return np.where(nearer, left, right)
 
 
 def _covers_extended_hours(subject: Subject) -> bool:

@@ -11,14 +11,11 @@ from numpy.typing import NDArray
 
 from market_data.quality.findings import QualityFinding, Severity
 from market_data.quality.habits import Habit, habit, runs
+from market_data.quality.holidays import FX_FREE, FX_SHORT, on_days
 from market_data.quality.subject import Flags, Int64Array, Subject, note, report_spans
 from market_data.sessions import date_of, monday
 from market_data.timeframes import DAY_NS, MINUTE_NS
 
-# Sessions of the currency week on which the world does not trade.
-_FX_FREE = ((12, 25), (1, 1))
-# Sessions that end early or begin late beside them.
-_FX_SHORT = (*_FX_FREE, (12, 24), (12, 26), (12, 31), (1, 2))
 _MONTH = 21
 _BUCKET_NS = 30 * MINUTE_NS
 
@@ -185,7 +182,7 @@ def missing_sessions(subject: Subject) -> list[QualityFinding]:
         present = np.asarray(np.logical_or.reduceat(present, start), np.bool_)
         dates, opens, noun = dates[start], opens[start], "weeks"
     if table.calendar == "FX":
-        present |= _on_days(dates, _FX_FREE)
+        present |= on_days(dates, FX_FREE)
     absent = ~present
     if not absent.any():
         return []
@@ -217,17 +214,6 @@ def missing_sessions(subject: Subject) -> list[QualityFinding]:
         dates[starts], lengths, lengths.astype(np.float64), longest, noun, evidence,
     )  # fmt: skip
     return found
-
-
-def _on_days(dates: Int64Array, wanted: tuple[tuple[int, int], ...]) -> Flags:
-    days = dates.astype("datetime64[D]")
-    months = days.astype("datetime64[M]")
-    month = months.astype(np.int64) % 12 + 1
-    day = (days - months.astype("datetime64[D]")).astype(np.int64) + 1
-    free = np.zeros(dates.shape[0], np.bool_)
-    for one_month, one_day in wanted:
-        free |= (month == one_month) & (day == one_day)
-    return free
 
 
 def _habit_note(
@@ -272,7 +258,7 @@ def missing_bars(subject: Subject) -> list[QualityFinding]:
     absent[: key[0]] = False
     absent[key[-1] :] = False
     if table.calendar == "FX":
-        absent &= ~np.repeat(_on_days(table.date[present_rows], _FX_SHORT), n_slots)
+        absent &= ~np.repeat(on_days(table.date[present_rows], FX_SHORT), n_slots)
     if not absent.any():
         return []
     slot_session = np.repeat(np.arange(n_slots.shape[0]), n_slots)

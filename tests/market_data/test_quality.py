@@ -341,3 +341,27 @@ def test_coverage_counts_half_days_as_they_are(xnys):
     assert counted.month.astype(str).tolist() == ["2023-10", "2023-11", "2023-12"]
     assert counted.scheduled.tolist() == [390, 20 * 390 + 210, 390]
     assert counted.there.tolist() == counted.scheduled.tolist()
+
+
+def test_a_currency_week_an_hour_early_is_found_and_christmas_is_not(fx):
+    # 2023-10-30 to 11-03 is the week between the changes of clocks in Europe and New York.
+    market = Market(price=1.1, volatility=0.005)
+    bars = generate_minutes(
+        date(2023, 10, 2), date(2024, 1, 12), seed=3, market=replace(market, price=110.0),
+        sessions=fx,
+    ).columns  # fmt: skip
+    hours = resample_columns(bars, fx, "1m", "1h")
+    free = np.array([days_of(date(2023, 12, 25)), days_of(date(2024, 1, 1))])
+    early = (
+        hours.ts >= int(fx.close[np.searchsorted(fx.date, days_of(date(2023, 12, 22)))]) - HOUR_NS
+    )
+    closed = np.isin(hours.session, free) | (early & (hours.session == days_of(date(2023, 12, 22))))
+    usual = hours.select(~closed)
+    assert worth(usual, fx, "1h", session=None) == []
+    weeks = (usual.session >= days_of(date(2023, 10, 30))) & (
+        usual.session <= days_of(date(2023, 11, 10))
+    )
+    shifted = replace(usual, ts=usual.ts - weeks * HOUR_NS)
+    found = worth(shifted, fx, "1h", session=None)
+    assert [(one.check, one.measure) for one in found] == [("time_shift", -1.0)]
+    assert (found[0].first_ts, found[0].last_ts) == tuple(shifted.ts[weeks][[0, -1]])
