@@ -39,6 +39,7 @@ def compare(
     parquet: Annotated[
         Path | None, typer.Option("--parquet", metavar="FILE", help="Write every bar's judgement.")
     ] = None,
+    symbol: Annotated[str, typer.Option(metavar="S", help="Of files that don't tell.")] = "",
     calendar: options.Calendar = "",
     timezone: options.Timezone = "",
     json: options.Json = False,
@@ -48,7 +49,8 @@ def compare(
     Example: [bold]quarterdeck data compare AAPL@lean AAPL@yahoo 1d --html pair.html[/]
     """
     store = _store()
-    pair = _compare(store, a, b, timeframe, calendar, timezone)
+    told = {"symbol": symbol, "calendar": calendar, "timezone": timezone}
+    pair = _compare(store, a, b, timeframe, told)
     note(a=a, b=b, timeframe=pair.timeframe, disagreeing=int(pair.bars.disagreeing.sum()))
     if parquet is not None:
         from market_data.pairs.comparison import write_bar_table
@@ -74,17 +76,13 @@ def _store() -> Store:
     return open_store(data_home())
 
 
-def _compare(
-    store: Store, a: str, b: str, timeframe: str, calendar: str, timezone: str
-) -> PairComparison:
+def _compare(store: Store, a: str, b: str, timeframe: str, told: dict[str, str]) -> PairComparison:
     from market_data.pairs.files import compare_files
     from market_data.pairs.stored import compare_stored
 
     paths = [Path(name).expanduser() for name in (a, b)]
     if all(path.is_file() for path in paths):
-        return compare_files(
-            store, paths[0], paths[1], timeframe=timeframe, calendar=calendar, timezone=timezone
-        )
+        return compare_files(store, paths[0], paths[1], timeframe=timeframe, **told)
     for name, path in zip((a, b), paths, strict=True):
         if path.is_file():
             raise DataError(f"{name} is a file; compare two files, or import it as a source first")

@@ -18,6 +18,7 @@ def compare_files(
     a: Path,
     b: Path,
     *,
+    symbol: str = "",
     timeframe: str = "",
     calendar: str = "",
     timezone: str = "",
@@ -26,7 +27,7 @@ def compare_files(
 
     Parameters
     ----------
-    timeframe, calendar, timezone : str
+    symbol, timeframe, calendar, timezone : str
         Where the files don't tell.
 
     Raises
@@ -34,12 +35,13 @@ def compare_files(
     DataError
         If a file fails a check, or the two have other timeframes or calendars.
     """
-    instrument = Instrument("", calendar=calendar) if calendar else None
+    instrument = Instrument(symbol, calendar=calendar) if calendar else None
     read = []
     for path in (a, b):
         found = read_file(
             store,
             path,
+            symbol=symbol,
             timeframe=timeframe,
             timezone=timezone,
             instrument=instrument,
