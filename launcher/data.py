@@ -12,10 +12,10 @@ from foundation.errors import DataError
 from foundation.home import data_home
 from foundation.log_file import note
 from launcher import options
-from launcher.console import print_json, print_table, progress_bar, warning_line
+from launcher.console import error_line, print_json, print_table, progress_bar, warning_line
 
 if TYPE_CHECKING:
-    from market_data.importing import ImportReport
+    from market_data.importing import FileOutcome, ImportReport
     from market_data.loading import Adjustment
     from market_data.series import Series
 
@@ -25,7 +25,11 @@ _N_ROWS_SHOWN = 5
 
 def import_bars(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="CSV or Parquet, or `sample` for the sample set.")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="CSV or Parquet, a zip archive or folder of them, or `sample` for the sample set.",
+        ),
     ],
     symbol: Annotated[str, typer.Option(metavar="S", help="When the file doesn't tell.")] = "",
     timeframe: Annotated[
@@ -56,6 +60,12 @@ def import_bars(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace stored bars of the same time.")
     ] = False,
+    all_symbols: Annotated[
+        bool, typer.Option("--all-symbols", help="Import all symbols of a file that has several.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Of several files, stop at the first that is refused.")
+    ] = False,
     split_listing: Annotated[
         bool,
         typer.Option("--split-listing", help="Keep companies apart that had the ticker in turn."),
@@ -63,6 +73,9 @@ def import_bars(
     json: options.Json = False,
 ) -> None:
     """Check a file of bars and put it into the store; all of it, or nothing.
+
+    Of a folder, an archive of several files or several symbols, each is
+    imported whole or refused; the exit code is 1 when one was refused.
 
     Example: [bold]quarterdeck import SPY_1m.csv --calendar XNYS --timezone America/New_York[/]
     """
@@ -77,10 +90,38 @@ def import_bars(
         _print_series(loaded, json=json)
         return
     path = Path(file).expanduser()
-    if not path.is_file():
+    if not path.exists() and not any(one.is_file() for one in path.parents):
         raise DataError(f"no file of bars at {path}")
-    from market_data.importing import import_file
+    from market_data.importing import ImportOptions, holds_several, import_file, import_files
 
+    if all_symbols or holds_several(path):
+        if quotes is not None or actions is not None:
+            raise DataError("--quotes and --actions belong to one file of one symbol")
+        stated = {
+            "calendar": calendar or None,
+            "asset_class": asset_class,
+            "currency": currency,
+            "multiplier": multiplier,
+            "tick": tick,
+            "lot": lot,
+            "shortable": shortable,
+        }
+        several = ImportOptions(
+            symbol=symbol,
+            timeframe=timeframe,
+            timezone=timezone,
+            stated={name: value for name, value in stated.items() if value is not None},
+            repair=repair,
+            drop_unscheduled=drop_unscheduled,
+            overwrite=overwrite,
+            split_listing=split_listing,
+        )
+        with progress_bar(f"Import {path.name}") as progress:
+            outcomes = import_files(
+                store, path, several, all_symbols=all_symbols, strict=strict, progress=progress
+            )
+        _print_outcomes(outcomes, json=json)
+        return
     with progress_bar(f"Import {path.name}") as progress:
         report = import_file(
             store,
@@ -116,30 +157,65 @@ def import_bars(
     _print_import(report, n_actions, json=json)
 
 
-def _print_import(report: ImportReport, n_actions: int, *, json: bool) -> None:
-    findings = [
-        {"name": found.name, "count": found.count, "message": found.message}
-        for found in report.findings
-    ]
+def _print_outcomes(outcomes: list[FileOutcome], *, json: bool) -> None:
+    """Print what became of each file; end with 1 when one was refused."""
+    reports = [report for one in outcomes for report in one.reports]
+    n_refused = sum(len(one.errors) for one in outcomes)
+    note(
+        files=len(outcomes),
+        bars=sum(report.rows for report in reports if report.changed),
+        refused=n_refused,
+    )
     if json:
         print_json(
-            {
-                "symbol": report.symbol,
-                "timeframe": report.timeframe,
-                "calendar": report.calendar,
-                "source": report.source,
-                "rows": report.rows,
-                "stored_rows": report.stored_rows,
-                "changed": report.changed,
-                "first": _moment(report.first),
-                "last": _moment(report.last),
-                "actions": n_actions,
-                "findings": findings,
-            }
+            [
+                {
+                    "file": one.name,
+                    "imported": [_as_json(report, 0) for report in one.reports],
+                    "errors": list(one.errors),
+                }
+                for one in outcomes
+            ]
         )
+    else:
+        for one in outcomes:
+            for report in one.reports:
+                _print_import(report, 0, json=False)
+            for message in one.errors:
+                error_line(message)
+        print(
+            f"{len(outcomes)} files: {len(reports)} series imported"
+            + (f", {n_refused} refused" if n_refused else "")
+        )
+    if n_refused:
+        raise typer.Exit(1)
+
+
+def _as_json(report: ImportReport, n_actions: int) -> dict[str, Any]:
+    return {
+        "symbol": report.symbol,
+        "timeframe": report.timeframe,
+        "calendar": report.calendar,
+        "source": report.source,
+        "rows": report.rows,
+        "stored_rows": report.stored_rows,
+        "changed": report.changed,
+        "first": _moment(report.first),
+        "last": _moment(report.last),
+        "actions": n_actions,
+        "findings": [
+            {"name": found.name, "count": found.count, "message": found.message}
+            for found in report.findings
+        ],
+    }
+
+
+def _print_import(report: ImportReport, n_actions: int, *, json: bool) -> None:
+    if json:
+        print_json(_as_json(report, n_actions))
         return
-    for found in findings:
-        warning_line(f"{found['name']}: {found['message']}")
+    for found in report.findings:
+        warning_line(f"{found.name}: {found.message}")
     done = "imported" if report.changed else "already stored"
     print(
         f"{report.symbol} {report.timeframe}: {report.rows:,} bars {done}, "

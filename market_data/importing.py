@@ -33,7 +33,7 @@ from market_data.actions_file import (
 from market_data.calendars import default_daily_calendar
 from market_data.checks import Finding, Findings, GapCheck, MoveCheck
 from market_data.columns import BarColumns
-from market_data.opening import DataFile, find_file, list_files, list_members
+from market_data.opening import ZIP_SUFFIX, DataFile, find_file, list_files, list_members
 from market_data.placing import Placer, QuoteJoiner
 from market_data.provenance import Provenance
 from market_data.raw import RawBars
@@ -257,6 +257,18 @@ def import_file(
         )
 
 
+def holds_several(path: Path) -> bool:
+    """Return whether a path is a folder, or an archive of several files."""
+    if path.is_dir():
+        return True
+    try:
+        is_archive = path.suffix.lower() == ZIP_SUFFIX and path.is_file()
+        return is_archive and len(list_members(path)) > 1
+    except DataError:
+        # Its import says what is wrong with it.
+        return False
+
+
 def import_files(
     store: Store,
     path: Path | str,
@@ -309,7 +321,7 @@ def _named(top: Path, found: Path) -> Iterator[tuple[str, Path]]:
     """Name a file as a report does, the files of an archive one by one."""
     name = found.name if found == top else found.relative_to(top).as_posix()
     members = [""]
-    if found.suffix.lower() == ".zip" and found.is_file():
+    if found.suffix.lower() == ZIP_SUFFIX and found.is_file():
         try:
             members = list_members(found)
         except DataError:
@@ -341,7 +353,8 @@ def _import_one(
         except DataError as error:
             if strict:
                 raise
-            return str(error)
+            named = f"{name}: {symbol}: " if symbol else f"{name}: "
+            return f"{named}{error}"
 
     try:
         with (
