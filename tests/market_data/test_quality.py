@@ -352,10 +352,7 @@ def test_a_currency_week_an_hour_early_is_found_and_christmas_is_not(fx):
     ).columns  # fmt: skip
     hours = resample_columns(bars, fx, "1m", "1h")
     free = np.array([days_of(date(2023, 12, 25)), days_of(date(2024, 1, 1))])
-    early = (
-        hours.ts >= int(fx.close[np.searchsorted(fx.date, days_of(date(2023, 12, 22)))]) - HOUR_NS
-    )
-    closed = np.isin(hours.session, free) | (early & (hours.session == days_of(date(2023, 12, 22))))
+    closed = np.isin(hours.session, free)
     usual = hours.select(~closed)
     assert worth(usual, fx, "1h", session=None) == []
     weeks = (usual.session >= days_of(date(2023, 10, 30))) & (
