@@ -7,6 +7,7 @@ from assets.bars import bars
 from assets.evidence import evidence
 from assets.ingestion import ingested_bars
 from assets.optimisation import optimisation, walk_forward
+from assets.pairs import merged_bars
 from assets.quality import data_quality
 from assets.report import report
 from assets.resampling import resampled_bars
@@ -23,6 +24,7 @@ definitions = Definitions(
         bars,
         resampled_bars,
         data_quality,
+        merged_bars,
         ingested_bars,
         backtest,
         report,

@@ -6,6 +6,7 @@ from assets.evidence import EvidenceOptions
 from assets.ingestion import VENDOR_TAG, IngestionConfig
 from assets.optimisation import OptimisationConfig, WalkForwardConfig
 from assets.options import BacktestOptions, BarsOptions, ReportOptions, SweepOptions
+from assets.pairs import MergeOptions
 from assets.resampling import ResamplingOptions
 
 BACKTEST_DESCRIPTION = """\
@@ -76,6 +77,16 @@ resample_job = define_asset_job(
     description="Make longer bars of an instrument's shortest ones, and store them.",
 )
 
+merge_job = define_asset_job(
+    "merge",
+    selection=AssetSelection.assets("merged_bars"),
+    config=RunConfig(ops={"merged_bars": MergeOptions()}),
+    description=(
+        "Merge an instrument's stored sources (AAPL@lean, AAPL@yahoo) into one series that says for "
+        "each price where it came from, and draw a page of what they disagree on."
+    ),
+)
+
 optimise_job = define_asset_job(
     "optimise",
     selection=AssetSelection.assets("optimisation"),
@@ -102,6 +113,7 @@ walk_forward_job = define_asset_job(
 
 JOBS = [
     resample_job,
+    merge_job,
     backtest_job,
     sweep_job,
     load_bars_job,

@@ -30,6 +30,7 @@ def test_these_are_all_assets_and_checks():
             for key in graph.get_all_asset_keys()} == {
         "bars": [],
         "data_quality": ["bars"],
+        "merged_bars": ["bars"],
         "ingested_bars": [],
         "resampled_bars": ["bars"],
         "backtest": ["bars"],
@@ -47,6 +48,7 @@ def test_these_are_all_assets_and_checks():
         "bars: quality_staleness",
         "bars: quality_volume",
         "bars: quality_quotes",
+        "merged_bars: sources_agree",
         "evidence: no_look_ahead",
         "evidence: warm_up_suffices",
     }
@@ -59,6 +61,7 @@ def test_these_are_all_jobs_an_admin_sees():
         "evidence",
         "ingest",
         "load_bars",
+        "merge",
         "resample",
         "sweep",
         "optimise",
