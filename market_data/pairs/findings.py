@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LONG_PAUSE = 60
 _N_NAMED = 3
 _NEAR_SESSIONS = 1
+# Of highs and lows by chance half reach further in either source.
+_FEWEST_RANGES = 30
+_ONE_SIDED = 0.9
 
 
 def describe(
@@ -208,6 +211,7 @@ def _price_sentences(bars: PairBars, tolerance: Tolerance, names: tuple[str, str
         f"tolerance ({allowed}): {shares}; half of these prices differ by less than "
         f"{np.median(np.abs(bars.b[:4] / bars.a[:4] - 1.0)[beyond]):.3%}."
     ]
+    said += _range_sentences(bars, beyond, names)
     for kind, name in ((Class.OUTLIER_A, names[0]), (Class.OUTLIER_B, names[1])):
         wrong = bars.classes[:4] == kind
         if not wrong.any():
@@ -225,6 +229,25 @@ def _price_sentences(bars: PairBars, tolerance: Tolerance, names: tuple[str, str
             f"{bars.a[field, i]:.6g} in {names[0]}, {bars.b[field, i]:.6g} in {names[1]}."
         )
     return said
+
+
+def _range_sentences(
+    bars: PairBars, beyond: NDArray[np.bool_], names: tuple[str, str]
+) -> list[str]:
+    """Report ranges of one source that are wider than the other's nearly every time."""
+    higher = (bars.b[1] - bars.a[1])[beyond[1]]
+    lower = (bars.a[2] - bars.b[2])[beyond[2]]
+    n_bars = higher.shape[0] + lower.shape[0]
+    if n_bars < _FEWEST_RANGES:
+        return []
+    wider_b = int((higher > 0).sum() + (lower > 0).sum())
+    for name, n_wider in ((names[1], wider_b), (names[0], n_bars - wider_b)):
+        if n_wider >= _ONE_SIDED * n_bars:
+            return [
+                f"{n_wider:,} of these {n_bars:,} highs and lows reach further in {name}: it "
+                "counts trades that the other leaves out."
+            ]
+    return []
 
 
 def _volume_sentences(volume: VolumeScale, bars: PairBars, names: tuple[str, str]) -> list[str]:

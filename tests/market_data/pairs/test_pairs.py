@@ -333,6 +333,18 @@ def test_bars_long_before_the_other_source_begins_are_named(days, xnys):
     assert beyond(pair) == 0
 
 
+def test_ranges_that_are_wider_in_one_source_are_named(days, xnys):
+    columns, _ = days
+    wide = columns.prices[:4].copy()
+    wide[1, ::50] += 0.10
+    wide[2, 25::50] -= 0.10
+    pair = compare(columns, changed(columns, prices=wide), xnys, "1d")
+    n_bars = len(range(0, columns.n_bars, 50)) + len(range(25, columns.n_bars, 50))
+    assert beyond(pair) == n_bars
+    assert any(f"{n_bars} of these {n_bars} highs and lows reach further in B" in f
+               for f in pair.findings)  # fmt: skip
+
+
 # Estimators, with worked examples.
 
 
