@@ -28,7 +28,7 @@ from research.backtest import (
     weight_names,
 )
 from research.look_ahead import cuts_affordable, without_end
-from research.tracks import Stage, bar_name, column_tracks, decision_tracks, first_unlike
+from research.tracks import bar_name, column_tracks, decision_tracks, first_unlike
 from trading.bars import BarFlag, Bars
 from trading.expressions.ast import Indicator
 from trading.expressions.constants import unique_nodes
@@ -101,7 +101,8 @@ class WarmUpTest:
     largest_of : str
         The indicator that it is of; empty if there is none.
     n_changed_conditions : int
-        Bars at which any condition was another than with all history.
+        Bars at which any condition was another than with all history; one
+        that asks for the position follows from decisions and doesn't count.
     n_changed_decisions : int
         Bars at which another decision was taken, or another quantity held.
     first_change : str
@@ -347,7 +348,7 @@ def _compare_start(
                 unlike = one != other
                 differences[known.name] = unlike.astype(np.float64)
                 # What asks for the position follows from decisions, and is no cause.
-                if known.stage is Stage.CONDITION:
+                if known.name.removeprefix("condition ") in full.linked.condition_rows:
                     conditions |= unlike
                 continue
             if _is_level(one, other, steps):

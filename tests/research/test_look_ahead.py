@@ -17,7 +17,7 @@ from market_data.columns import BarColumns
 from market_data.sample_set import load_sample
 from market_data.store import Store
 from research.backtest import BacktestRequest
-from research.hidden_future import cut, with_noise
+from research.hidden_future import StoreUntil, cut, with_noise
 from research.look_ahead import Variant, check_look_ahead, choose_cuts, cuts_affordable
 from research.tracks import Stage
 from tests.trading.making import intraday_bars, random_bars
@@ -252,6 +252,20 @@ def test_a_look_ahead_that_only_other_prices_show_is_found_by_the_noise(sample, 
     assert Variant.NOISE in {one.variant for one in report.differences}
 
 
+def test_a_look_ahead_at_the_next_bars_time_is_found_by_cutting(sample, monkeypatch):
+    # Noise leaves the times as they are, so that only a cut hides the next one.
+    honest = research.backtest.build_feed
+
+    def peeking(linker, bars, **options):
+        feed = honest(linker, bars, **options)
+        feed.matrix[5:, :-1] += np.diff(bars.ts) > 2 * 24 * 3_600 * 10**9
+        return feed
+
+    monkeypatch.setattr(research.backtest, "build_feed", peeking)
+    report = check(AVERAGES, sample, n_cuts=16)
+    assert {one.variant for one in report.differences} == {Variant.CUT}
+
+
 # Where the cuts are, and what they cost.
 
 
@@ -314,6 +328,17 @@ def test_noise_leaves_the_past_and_the_schedule_and_changes_all_prices():
     # The bars are bars all the same: the core takes them.
     o, h, low, close = noisy.prices[:4]
     assert np.all((low > 0) & (low <= np.minimum(o, close)) & (h >= np.maximum(o, close)))
+
+
+def test_store_that_ends_with_a_session_knows_nothing_of_later_ones(sample):
+    actions = sample.read_actions("AAPL")
+    ex_date = int(actions["ex_date"][-1])
+    until = StoreUntil(sample, ex_date - 1)
+    assert until.read_actions("AAPL")["ex_date"].tolist() == actions["ex_date"][:-1].tolist()
+    columns, _ = until.read_columns("AAPL", "1d")
+    assert 0 < columns.n_bars < sample.read_columns("AAPL", "1d")[0].n_bars
+    assert int(columns.session[-1]) < ex_date
+    assert len(StoreUntil(sample, ex_date).read_actions("AAPL")) == len(actions)
 
 
 def test_cut_bars_know_no_later_action():

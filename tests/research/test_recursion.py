@@ -160,6 +160,21 @@ def test_own_start_is_tested_to_the_end_of_the_data(sample):
     assert report == check_recursion(request, sample, n_starts=1)
 
 
+def test_another_quantity_is_another_decision_though_no_condition_changes(sample):
+    # The stop's distance decides the size; the average range remembers all bars.
+    report = check(
+        sample,
+        enter_long="session_bar == 0 and weekday == 0",
+        exit_long="bars_in_trade > 3",
+        size={"risk_fraction": 0.01},
+        exit={"stop_loss": "3 * atr(40)"},
+    )
+    assert report.tests[0].n_changed_conditions == 0
+    assert report.tests[0].n_changed_decisions > 0
+    assert "AAPL started" in report.tests[0].first_change
+    assert report.bars_for_decisions > report.declared_bars
+
+
 # Where history begins.
 
 
