@@ -256,6 +256,8 @@ def _read(
     sessions = source.sessions(used[0].calendar, first_ns, until_ns)
     columns, others = _within_validity(columns, found)
     actions = known_actions(records, as_of)
+    if security is None and not parse_timeframe(stored).intraday:
+        noted = _other_companies(symbol, columns, sessions, actions, end)
     findings = (*noted, *others, *find_adjusted_prices(columns, actions))
     if any(finding.name == "prices_adjusted" for finding in findings):
         actions = actions[:0]
@@ -298,6 +300,28 @@ def _final(
     if n_bars == 0:
         return None
     return final_value(store, listings, security, columns.select(slice(0, n_bars)))
+
+
+def _other_companies(
+    symbol: str,
+    columns: BarColumns,
+    sessions: SessionTable,
+    actions: NDArray[np.void],
+    end: date | None,
+) -> tuple[Finding, ...]:
+    """Tell of bars that look like two companies' where the listings say nothing.
+
+    An import refuses them; a vendor's download, which writes what it is given,
+    can't.
+    """
+    from market_data.reused_tickers import ReuseCheck, reuse_finding
+
+    if end is not None:
+        columns = columns.select(columns.session <= days_of(end))
+    check = ReuseCheck()
+    check.take(columns)
+    reused = check.find(sessions, actions)
+    return (reuse_finding(symbol, reused),) if reused else ()
 
 
 def _ended(bars: Bars, final: FinalValue, sessions: SessionTable) -> tuple[Bars, Finding]:

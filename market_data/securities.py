@@ -38,6 +38,7 @@ LISTING_FINDINGS = frozenset(
         "joined_series_differ",
         "outside_validity",
         "series_joined",
+        "ticker_reused",
     )
 )
 

@@ -198,3 +198,12 @@ def test_markets_without_listings_are_not_asked(store, tmp_path, parts):
     path = write(tmp_path, *parts)
     report = import_file(store, path, symbol="BTCUSD", calendar="24/7")
     assert "ticker_reused" not in [finding.name for finding in report.findings]
+
+
+def test_stored_bars_of_two_companies_are_told_of_when_they_are_loaded(store, parts):
+    """A vendor's download is stored as it comes, and may hold both companies."""
+    for part in parts:
+        store.write_bars("FB", "1d", part, calendar="XNYS", source="a vendor")
+    loaded = load_bars(store, "FB", "1d")
+    assert [x.name for x in loaded.findings] == ["ticker_reused"]
+    assert load_bars(store, "FB", "1d", end=date(2003, 4, 28)).findings == ()
