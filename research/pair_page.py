@@ -268,7 +268,7 @@ def _tiles(pair: PairComparison) -> tuple[Tile, ...]:
              "B's label less A's" if offset.claimed else "the data can't tell"),
         Tile("Steps of scale", f"{len(pair.alignment.scale.steps):,}",
              pair.alignment.scale.kind.value),
-        Tile("Tolerance", f"{np.median(bars.spread[bars.both]):.4g}",
+        Tile("Tolerance", look.trimmed(float(np.median(bars.spread[bars.both]))),
              f"tick {pair.tolerance.tick:g}"),
     )  # fmt: skip
 
