@@ -1,5 +1,6 @@
 """The asset `ingested_bars`: what a source has of an instrument, by months."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from itertools import groupby
@@ -10,6 +11,7 @@ from dagster import (
     AssetKey,
     AssetMaterialization,
     BackfillPolicy,
+    BetaWarning,
     Config,
     Failure,
     MaterializeResult,
@@ -106,6 +108,10 @@ class IngestionConfig(Config):
     drop_unscheduled: bool = Field(
         default=False, description="Leave out bars that are in no session of the calendar."
     )
+
+
+# Every start of a Dagster process would tell that this parameter of theirs is new.
+warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=BetaWarning)
 
 
 @asset(

@@ -18,10 +18,13 @@ import pytest
 
 from foundation.errors import DataError
 from foundation.home import CHECKOUT
+from foundation.objects import ObjectPath
 from market_data.action_records import action_records, kind_of
 from market_data.ingestion import IngestionOptions, ingest, merge_actions
 from market_data.sessions import days_of
+from market_data.store import Store
 from market_data.timeframes import MINUTE_NS
+from tests.local_s3 import make_bucket, s3_server
 from tests.market_data.sources.making import (
     day,
     local_days,
@@ -164,6 +167,32 @@ def test_a_bar_that_the_vendor_withdraws_stays_and_is_told(
     one = only(ingest(store, alpaca, ["AAPL"], "1m", clock=clock))
     assert one.total("n_withdrawn") == 1
     assert store.read_columns("AAPL", "1m")[0].n_bars == bars.ns.shape[0]
+
+
+def test_a_bar_in_quarantine_is_neither_new_nor_let_out(store, alpaca, bars, clock):
+    ingest(store, alpaca, ["AAPL"], "1m", since(), clock=clock)
+    bad = bars.ns[-50:-48]
+    store.quarantine("AAPL", "1m", bad, reason="misprint", by="test", at=clock.now())
+    one = only(ingest(store, alpaca, ["AAPL"], "1m", clock=clock))
+    assert (one.total("n_new"), one.total("n_withdrawn")) == (0, 0)
+    assert [part.outcome for part in one.partitions] == ["unchanged"]
+    assert store.read_quarantine("AAPL", "1m").num_rows == 2
+
+
+def test_a_store_in_a_bucket_is_filled_and_goes_on_alike(
+    store, alpaca, alpaca_server, bars, clock, tmp_path
+):
+    with s3_server():
+        make_bucket("sources")
+        home = ObjectPath.of("s3://sources/firm")
+        for path in (store.home / "sessions").iterdir():
+            (home / "sessions" / path.name).write_bytes(path.read_bytes())
+        remote = Store(home, local=tmp_path)
+        one = only(ingest(remote, alpaca, ["AAPL"], "1m", since(), clock=clock))
+        assert not one.failed
+        np.testing.assert_array_equal(remote.read_columns("AAPL", "1m")[0].ts, bars.ns)
+        again = only(ingest(remote, alpaca, ["AAPL"], "1m", since(), clock=clock))
+        assert [part.outcome for part in again.partitions] == ["unchanged"]
 
 
 def test_a_bar_that_goes_on_is_not_stored(store, alpaca, bars, clock, ns):
