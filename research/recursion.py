@@ -331,7 +331,7 @@ def _compare_start(
     steps = np.ones(end - start - 1, bool)
     ex_bars = bars.actions["i_bar"] - start - 1
     steps[ex_bars[(ex_bars >= 0) & (ex_bars < len(steps))]] = False
-    found = []
+    found: list[_Comparison] = []
     for multiple in MULTIPLES:
         if not _can_test(bars, start, declared, multiple):
             break
