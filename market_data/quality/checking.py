@@ -223,13 +223,14 @@ def _examine_possible(subject: Subject) -> Iterator[QualityFinding]:
     found, splits = moves.unadjusted_split(subject)
     yield from found
     moved = moves.moves_of(subject)
-    scale = moves.bar_scale(subject, moved)
+    step = moves.price_step(subject, moved)
+    scale = moves.bar_scale(subject, moved, step)
     found, spiked = moves.spikes(subject, moved, scale)
     yield from found
     yield from moves.jumps(subject, moved, np.concatenate((splits, spiked)))
     stretch, bucket = staleness.stretches(subject), subject.buckets()
     repeated = staleness.repeated_bars(subject, stretch, bucket)
-    coarseness = moves.price_step(subject, moved) / float(np.median(scale))
+    coarseness = step / float(np.median(scale))
     yield from repeated
     yield from _beside(staleness.stale_price(subject, stretch, bucket, coarseness), repeated)
     yield from volumes.no_volume(subject, stretch, bucket)

@@ -38,6 +38,7 @@ SPLITS = tuple(
 )  # fmt: skip
 _MONTH = 21
 _NEAR = 10
+_ENOUGH_STEPS = 20_000
 # Bars further apart than a long weekend are no neighbours.
 _NEIGHBOURS_NS = 5 * DAY_NS
 _FEWEST_DAYS = 10
@@ -317,13 +318,19 @@ def _ratio_text(log_ratio: float) -> str:
     return f"{size:g}"
 
 
-def bar_scale(subject: Subject, moves: Moves) -> FloatArray:
-    """Return the usual log range of each bar: by time of day, times that of its week."""
+def bar_scale(subject: Subject, moves: Moves, step: float) -> FloatArray:
+    """Return the usual log range of each bar: by time of day, times that of its week.
+
+    Parameters
+    ----------
+    step : float
+        From `price_step`; a scale is at least two of them.
+    """
     n = subject.n_bars
     ranges = moves.high - moves.low
     bucket = subject.buckets()
     usual = usual_by_bucket(ranges, bucket, N_BUCKETS if subject.frame.intraday else 1)
-    floor = 2.0 * price_step(subject, moves)
+    floor = 2.0 * step
     usual = np.maximum(usual, floor)
     by_day = usual[bucket]
     length = subject.n_around()
@@ -334,8 +341,9 @@ def bar_scale(subject: Subject, moves: Moves) -> FloatArray:
 
 def price_step(subject: Subject, moves: Moves) -> float:
     """Return the smallest usual step of the price, as a log."""
-    moved = np.abs(moves.steps[np.abs(moves.steps) > 1e-12])
-    smallest = float(np.quantile(moved[:20_000], 0.05)) if moved.shape[0] else 1e-4
+    some = np.abs(moves.steps[: 2 * _ENOUGH_STEPS])
+    moved = some[some > 1e-12][:_ENOUGH_STEPS]
+    smallest = float(np.quantile(moved, 0.05)) if moved.shape[0] else 1e-4
     if subject.tick > 0:
         smallest = min(smallest, subject.tick / float(np.median(subject.prices[3])))
     return max(smallest, 1e-7)

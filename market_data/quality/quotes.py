@@ -94,7 +94,9 @@ def quotes_away(subject: Subject, scale: FloatArray, bucket: Int64Array) -> list
         spread = (last_ask - last_bid) / close
         away = np.maximum(last_bid - close, close - last_ask) / close
         known = (spread >= 0) & (last_bid > 0)
-    if not known.any():
+        suspect = known & ((away > limits.quote_least) | (spread > limits.quote_least))
+    # Almost no series goes on from here.
+    if not suspect.any():
         return []
     every = bool(known.all())
     values = spread if every else spread[known]

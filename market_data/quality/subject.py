@@ -114,8 +114,10 @@ class Subject:
 
     def dates(self) -> Int64Array:
         """Return each bar's session date; the UTC date of a bar in no session."""
-        rows = np.maximum(self.i_session, 0)
         known = self.table.date.shape[0] > 0
+        if known and self.n_bars and int(self.i_session.min()) >= 0:
+            return self.table.date[self.i_session]
+        rows = np.maximum(self.i_session, 0)
         dates = self.table.date[rows] if known else self.ts // DAY_NS
         return np.where(self.i_session >= 0, dates, self.ts // DAY_NS)
 
