@@ -68,11 +68,13 @@ def test_tuning_noise_earns_nothing_out_of_sample(tmp_path):
 
 def test_planted_edge_is_found_and_stands_up_to_the_trials(tmp_path):
     study = walk(SIGNAL, edge_store(tmp_path))
-    assert [study.prepared.sets[row]["level"] for row in study.chosen.rows] == [5.0] * 10
+    levels = [study.prepared.sets[row]["level"] for row in study.chosen.rows]
+    assert levels.count(5.0) >= 8
+    assert set(levels) <= {4.0, 5.0, 6.0}
     judged = verdict(study)
     assert judged["sharpe"] > 3.0
     assert judged["deflated_sharpe"] > 0.95
-    assert stability(study, study.chosen)["level"]["stability"] == 1.0
+    assert stability(study, study.chosen)["level"]["stability"] > 0.95
     assert 0.5 < efficiency(study, study.chosen) < 2.0
 
 
