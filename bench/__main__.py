@@ -22,6 +22,8 @@ BENCHMARKS = {
     "core_step": "one bar through the core from Python, and the size of a sleeve's state",
     "scaling": "cost against bars, instruments and parameter sets; a thousand instruments",
     "quality": "a million minute bars with quotes through all checks of data quality",
+    "ingest": "a CSV of 5,000,000 minute bars into the store, beside a bare DuckDB COPY",
+    "query": "a year of minutes of one symbol among 500, from the store and by the catalogue",
     "indicators": "each kernel's speed and values beside TA-Lib",
     "walk_forward": "10 windows x 500 parameter sets x 100,000 bars, beside their sweeps run bare",
 }

@@ -8,24 +8,39 @@ nor is locked out; everybody opens it read-only.
 Views and tables
 ----------------
 bars : symbol, timeframe, ts, session, open, high, low, close, volume, bid_*, ask_*
+files : symbol, timeframe, path, rows, first_ts, last_ts, columns
 actions : symbol, ex_date, split_ratio, dividend, source
 series : symbol, timeframe, calendar, rows, first_ts, last_ts, source
 instruments : the fields of `trading.instruments.Instrument`
 sessions : calendar, date, open, close
+
+`bars` is for questions over many series: each query looks through the names of
+all files. Bars of one series are found sooner by `series_sql`, or by SQL alone::
+
+    SET VARIABLE parts = (SELECT list(path ORDER BY first_ts) FROM files
+                          WHERE symbol = 'AAPL' AND timeframe = '1m');
+    SELECT * FROM read_parquet(getvariable('parts'), union_by_name = true)
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import asdict, fields
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from foundation.errors import DataError
 from foundation.files import atomic_file
 from foundation.objects import ObjectPath, Place
-from market_data.series import Series
+from market_data.columns import INSTANT
+from market_data.series import Series, StoredFile
 from market_data.store import Store
 from trading.instruments import Instrument
 
@@ -33,7 +48,8 @@ if TYPE_CHECKING:
     import duckdb
 
 CATALOGUE_NAME = "catalogue.duckdb"
-_LAYOUT = "1"
+_LAYOUT = "2"
+_N_FOOTERS_AT_ONCE = 8
 
 
 def open_catalogue(store: Store) -> duckdb.DuckDBPyConnection:
@@ -80,11 +96,12 @@ def rebuild_catalogue(store: Store) -> str:
     import duckdb
 
     wanted = signature(store)
+    known = _known_columns(store.local / CATALOGUE_NAME)
     with atomic_file(store.local / CATALOGUE_NAME) as partial:
         connection = duckdb.connect(str(partial))
         try:
             _reach_bucket(connection, store)
-            _fill(connection, store, wanted)
+            _fill(connection, store, wanted, known)
         finally:
             connection.close()
     return wanted
@@ -139,37 +156,146 @@ def _signature_in(connection: duckdb.DuckDBPyConnection) -> str:
     return "" if row is None else str(row[0])
 
 
-def _fill(connection: duckdb.DuckDBPyConnection, store: Store, wanted: str) -> None:
+def _fill(
+    connection: duckdb.DuckDBPyConnection,
+    store: Store,
+    wanted: str,
+    known: Mapping[str, str] | None = None,
+) -> None:
     all_series = store.list_series()
+    files = _stored_files(store, all_series, known or {})
+    connection.begin()
     connection.execute("CREATE TABLE catalogue (signature VARCHAR)")
     connection.execute("INSERT INTO catalogue VALUES (?)", [wanted])
-    connection.execute(f"CREATE VIEW bars AS {_bars_sql(store, all_series)}")
+    connection.execute(f"CREATE VIEW bars AS {_bars_sql(files)}")
     connection.execute(f"CREATE VIEW actions AS {_actions_sql(store)}")
     connection.execute(f"CREATE VIEW sessions AS {_sessions_sql(store)}")
+    _fill_files(connection, files)
     _fill_series(connection, all_series)
     _fill_instruments(connection, store)
+    connection.commit()
 
 
-def _quoted(path: Place) -> str:
-    return "'" + str(path.absolute()).replace("'", "''") + "'"
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file of a series, and the names of its columns in one line."""
+
+    series: Series
+    stored: StoredFile
+    path: str
+    columns: str
 
 
-def _bars_sql(store: Store, all_series: list[Series]) -> str:
-    paths = [
-        _quoted(store.series_folder(series.symbol, series.timeframe) / file.name)
+def _stored_files(store: Store, all_series: list[Series], known: Mapping[str, str]) -> list[_File]:
+    """Return the files of all series; only those that are new are opened for their columns."""
+    found = [
+        (series, file, store.series_folder(series.symbol, series.timeframe) / file.name)
         for series in all_series
         for file in series.files
     ]
-    if not paths:
+
+    def columns(place: Place) -> str:
+        # A file is named by its content, so that what is known of a name stays true.
+        return known.get(str(place.absolute())) or _columns_of(place)
+
+    with ThreadPoolExecutor(_N_FOOTERS_AT_ONCE) as pool:
+        names = pool.map(columns, [place for _, _, place in found])
+        return [
+            _File(series, file, str(place.absolute()), text)
+            for (series, file, place), text in zip(found, names, strict=True)
+        ]
+
+
+def _columns_of(place: Place) -> str:
+    try:
+        with pq.ParquetFile(place.open() if isinstance(place, ObjectPath) else place) as file:
+            return " ".join(file.schema_arrow.names)
+    except (OSError, pa.ArrowException) as error:
+        first_line = str(error).splitlines()[0]
+        raise DataError(f"{place} is damaged or missing: {first_line}") from error
+
+
+def _known_columns(path: Path) -> dict[str, str]:
+    """Return the columns of each file that the catalogue before has seen."""
+    import duckdb
+
+    if not path.exists():
+        return {}
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            return dict(connection.execute("SELECT path, columns FROM files").fetchall())
+    except duckdb.Error:
+        # Damaged, of another layout or of another version of DuckDB.
+        return {}
+
+
+def series_sql(
+    connection: duckdb.DuckDBPyConnection,
+    symbol: str,
+    timeframe: str,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> str:
+    """Return SQL for the bars of one series, which opens the files that hold them only.
+
+    Parameters
+    ----------
+    connection : connection
+        From `open_catalogue`.
+    start, end : datetime, optional
+        Aware; open times from `start` on and before `end`.
+
+    Raises
+    ------
+    DataError
+        If the series is not stored, or has no bars of the time.
+    """
+    found = connection.execute(
+        "SELECT path FROM files WHERE symbol = $symbol AND timeframe = $timeframe "
+        "AND ($start IS NULL OR last_ts >= $start) AND ($end IS NULL OR first_ts < $end) "
+        "ORDER BY first_ts",
+        {"symbol": symbol, "timeframe": timeframe, "start": start, "end": end},
+    ).fetchall()
+    if not found:
+        raise DataError(f"no {timeframe} bars of {symbol} are stored of that time")
+    paths = ", ".join(_quoted_text(row[0]) for row in found)
+    conditions = [
+        f"ts {sign} TIMESTAMPTZ {_quoted_text(moment.isoformat())}"
+        for sign, moment in ((">=", start), ("<", end))
+        if moment is not None
+    ]
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return (
+        f"SELECT * FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
+        f"{where} ORDER BY ts"
+    )
+
+
+def _quoted(path: Place) -> str:
+    return _quoted_text(str(path.absolute()))
+
+
+def _quoted_text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _bars_sql(files: list[_File]) -> str:
+    if not files:
         return (
             "SELECT ''::VARCHAR AS symbol, ''::VARCHAR AS timeframe, NULL::TIMESTAMPTZ AS ts, "
             "NULL::DATE AS session, 0.0::DOUBLE AS open, 0.0::DOUBLE AS high, "
             "0.0::DOUBLE AS low, 0.0::DOUBLE AS close, 0.0::DOUBLE AS volume WHERE false"
         )
-    return (
+    by_columns: dict[str, list[str]] = {}
+    for file in files:
+        by_columns.setdefault(file.columns, []).append(_quoted_text(file.path))
+    # DuckDB opens one file of each kind to learn the columns, where it would
+    # open all of them to unite them by name.
+    return " UNION ALL BY NAME ".join(
         "SELECT symbol, timeframe, * EXCLUDE (symbol, timeframe) FROM read_parquet("
-        f"[{', '.join(paths)}], hive_partitioning = true, hive_types_autocast = false, "
-        "union_by_name = true)"
+        f"[{', '.join(paths)}], hive_partitioning = true, hive_types_autocast = false)"
+        for paths in by_columns.values()
     )
 
 
@@ -197,24 +323,45 @@ def _sessions_sql(store: Store) -> str:
     )
 
 
-def _fill_series(connection: duckdb.DuckDBPyConnection, all_series: list[Series]) -> None:
-    connection.execute(
-        "CREATE TABLE series (symbol VARCHAR, timeframe VARCHAR, calendar VARCHAR, rows BIGINT, "
-        "first_ts TIMESTAMPTZ, last_ts TIMESTAMPTZ, source VARCHAR)"
+def _fill_files(connection: duckdb.DuckDBPyConnection, files: list[_File]) -> None:
+    rows = pa.table(
+        {
+            "symbol": pa.array([file.series.symbol for file in files], pa.string()),
+            "timeframe": pa.array([file.series.timeframe for file in files], pa.string()),
+            "path": pa.array([file.path for file in files], pa.string()),
+            "rows": pa.array([file.stored.rows for file in files], pa.int64()),
+            "first_ts": _instants([file.stored.first_ns for file in files]),
+            "last_ts": _instants([file.stored.last_ns for file in files]),
+            "columns": pa.array([file.columns for file in files], pa.string()),
+        }
     )
-    for series in all_series:
-        connection.execute(
-            "INSERT INTO series VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
-                series.symbol,
-                series.timeframe,
-                series.calendar,
-                series.rows,
-                series.first,
-                series.last,
-                series.source,
-            ],
-        )
+    _insert(connection, "files", rows)
+
+
+def _fill_series(connection: duckdb.DuckDBPyConnection, all_series: list[Series]) -> None:
+    rows = pa.table(
+        {
+            "symbol": pa.array([one.symbol for one in all_series], pa.string()),
+            "timeframe": pa.array([one.timeframe for one in all_series], pa.string()),
+            "calendar": pa.array([one.calendar for one in all_series], pa.string()),
+            "rows": pa.array([one.rows for one in all_series], pa.int64()),
+            "first_ts": _instants([one.files[0].first_ns for one in all_series]),
+            "last_ts": _instants([one.files[-1].last_ns for one in all_series]),
+            "source": pa.array([one.source for one in all_series], pa.string()),
+        }
+    )
+    _insert(connection, "series", rows)
+
+
+def _instants(ns: list[int]) -> pa.Array:
+    return pa.array([value // 1000 for value in ns], pa.int64()).cast(INSTANT)
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    """Make a table of rows all at once: thousands of single ones take seconds."""
+    connection.register("new_rows", rows)
+    connection.execute(f"CREATE TABLE {name} AS SELECT * FROM new_rows")
+    connection.unregister("new_rows")
 
 
 def _fill_instruments(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
