@@ -108,12 +108,12 @@ def drop_session(columns, table, draw):
 
 
 def drop_bars(columns, table, draw):
-    """Leave out 30 to 90 minutes within a session."""
+    """Leave out 24 to 60 minutes within a session."""
     days = _sessions(columns)
     day = days[int(draw.integers(3, days.shape[0] - 3))]
     at = np.flatnonzero(columns.session == day)
     start = int(draw.integers(5, at.shape[0] - 95))
-    gone = at[start : start + int(draw.integers(30, 90))]
+    gone = at[start : start + int(draw.integers(24, 61))]
     keep = np.ones(columns.n_bars, bool)
     keep[gone] = False
     return Planted(columns.select(keep), "missing_bars", columns.ts[gone])
@@ -158,10 +158,10 @@ def disorder(columns, table, draw):
 
 
 def misprint(columns, table, draw):
-    """Set one price of a minute 2.5 to 10 % out of line (of a day 50 to 70 %)."""
+    """Set one price of a minute 1.8 to 5 % out of line (of a day 45 to 70 %)."""
     bars, i = _copy(columns), _inner_bar(columns, draw)
     daily = bool(np.median(np.diff(columns.ts)) > 20 * HOUR_NS)
-    size = draw.uniform(0.5, 0.7) if daily else draw.uniform(0.025, 0.1)
+    size = draw.uniform(0.45, 0.7) if daily else draw.uniform(0.018, 0.05)
     if draw.random() < 0.5:
         bars.prices[1, i] = np.round(bars.prices[1, i] * (1 + size), 2)
         if draw.random() < 0.5:
@@ -283,9 +283,9 @@ def lose_volume(columns, table, draw):
 
 
 def inflate_volume(columns, table, draw):
-    """Multiply one bar's volume by 3,000."""
+    """Multiply one bar's volume by 700."""
     bars, i = _copy(columns), _inner_bar(columns, draw)
-    bars.prices[4, i] *= 3_000
+    bars.prices[4, i] *= 700
     return Planted(bars, "volume_spike", bars.ts[[i]])
 
 
@@ -313,18 +313,18 @@ def lose_side(columns, table, draw):
 
 
 def move_quotes(columns, table, draw):
-    """Set the quotes of a bar 4 to 8 % away from its trades."""
+    """Set the quotes of a bar 2.5 to 6 % away from its trades."""
     bars, i = _copy(columns), _inner_bar(columns, draw)
-    factor = 1 + draw.uniform(0.04, 0.08) * draw.choice([-1, 1])
+    factor = 1 + draw.uniform(0.025, 0.06) * draw.choice([-1, 1])
     bars.bid[:, i] *= factor
     bars.ask[:, i] *= factor
     return Planted(bars, "quotes_away", bars.ts[[i]])
 
 
 def widen_quotes(columns, table, draw):
-    """Set the ask of a bar 5 to 10 % higher."""
+    """Set the ask of a bar 3 to 8 % higher."""
     bars, i = _copy(columns), _inner_bar(columns, draw)
-    bars.ask[:, i] *= 1 + draw.uniform(0.05, 0.1)
+    bars.ask[:, i] *= 1 + draw.uniform(0.03, 0.08)
     return Planted(bars, "wide_quotes", bars.ts[[i]])
 
 
