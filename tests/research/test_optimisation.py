@@ -10,6 +10,9 @@ import polars as pl
 import pytest
 
 from foundation.errors import SpecError
+from foundation.home import CHECKOUT
+from market_data.sample_set import load_sample
+from market_data.store import Store
 from research.backtest import BacktestRequest, run_backtest
 from research.optimisation import OptimisationOptions, Pruning, TrialState, optimise
 from research.optimisation_files import write_optimisation
@@ -165,3 +168,18 @@ def test_interrupt_ends_the_search(noisy):
     document = load_document(TREND)
     with pytest.raises(KeyboardInterrupt):
         optimise(BacktestRequest(document), declared_values(document), noisy, progress=interrupt)
+
+
+def test_sets_that_go_on_after_others_were_pruned_keep_their_own_corporate_actions(tmp_path):
+    store = Store(tmp_path)
+    load_sample(store)
+    document = load_document(CHECKOUT / "examples" / "macd_trend.yaml")
+    request = BacktestRequest(document, symbols=("AAPL",))
+    study = optimise(
+        request, declared_values(document), store, OptimisationOptions(n_trials=40, n_batch=20)
+    )
+    assert study.count(TrialState.PRUNED) > 5
+    assert len(study.prepared.loaded[0].bars.actions) > 0
+    for k, one in enumerate(study.sets):
+        swept = sweep_backtests(request, {name: (value,) for name, value in one.items()}, store)
+        assert study.figures["final_equity"][k] == swept.figures[0].final_equity
