@@ -61,20 +61,23 @@ def put(
     first: str,
     closes: list[float],
     *,
-    timeframe: str = "1d",
-    source: str = "test",
+    closing: float | None = None,
 ) -> np.ndarray:
-    """Store daily bars without range of one session after the other; return their dates."""
+    """Store daily bars of one session after the other; return their dates.
+
+    They have no range, but where the first one's close is given.
+    """
     day = days_of(date.fromisoformat(first))
     table = store.sessions("XNYS", (day - 10) * 86_400 * 10**9, (day + 400) * 86_400 * 10**9)
     start = int(np.searchsorted(table.date, day))
     rows = slice(start, start + len(closes))
     assert table.date[start] == day, f"{first} is no session"
     close = np.array(closes, np.float64)
-    columns = BarColumns(
-        table.open[rows], table.date[rows], np.stack([close, close, close, close, close * 10])
-    )
-    store.write_bars(symbol, timeframe, columns, calendar="XNYS", source=source)
+    prices = np.stack([close, close, close, close, close * 10])
+    if closing is not None:
+        prices[1:4, 0] = max(closing, close[0]), min(closing, close[0]), closing
+    columns = BarColumns(table.open[rows], table.date[rows], prices)
+    store.write_bars(symbol, "1d", columns, calendar="XNYS", source="test")
     return table.date[rows]
 
 
@@ -276,6 +279,17 @@ def test_days_on_which_another_security_had_the_ticker_are_not_the_later_owners(
     assert closes(load_bars(store, "META", "1d", end=date(2022, 2, 1))) == [15, 15.5]
 
 
+def test_dividends_of_whoever_had_the_ticker_are_not_those_of_its_later_owner(store: Store):
+    """What the fund paid as META is not paid on Facebook, which was listed as FB then."""
+    fund = Security("METV", (Ticker("META", date(2021, 6, 30), date(2022, 1, 28)),))
+    write_listings(store, Listings((META, fund)))
+    put(store, "FB", "2022-01-25", [300, 301, 302, 303])
+    put(store, "META", "2022-01-26", [15, 15, 15])
+    store.write_actions("META", dated_actions([(date(2022, 1, 27), 1.0, 0.2)]), "a file")
+    assert load_bars(store, "META", "1d").bars.actions.shape == (0,)
+    assert load_bars(store, "METV", "1d").bars.actions.tolist() == [(1, 1.0, 0.2)]
+
+
 def test_actions_of_both_tickers_are_one_table_and_those_of_the_earlier_owner_are_not(listed):
     put(listed, "FB", "2003-03-26", [31, 32, 33])
     put(listed, "FB", "2022-06-03", [190, 191, 192, 192])
@@ -400,7 +414,7 @@ def test_shares_of_a_successor_count_at_its_close_of_the_last_session(store: Sto
 
 def test_a_successor_that_begins_with_the_merger_counts_at_its_first_open(store: Store):
     ended(store, Delisting(date(2024, 1, 4), "merged", None, "NEW", 2.0), [10, 11, 12])
-    put(store, "NEW", "2024-01-05", [7, 8])
+    put(store, "NEW", "2024-01-05", [7, 8], closing=7.5)
     loaded = load_bars(store, "X", "1d")
     assert loaded.bars.actions["dividend"].tolist() == [14.0]
     assert "its first open, on 2024-01-05" in loaded.findings[0].message
