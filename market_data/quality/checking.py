@@ -223,14 +223,13 @@ def _examine_possible(subject: Subject) -> Iterator[QualityFinding]:
     found, splits = moves.unadjusted_split(subject)
     yield from found
     moved = moves.moves_of(subject)
-    step = moves.price_step(subject, moved)
-    scale = moves.bar_scale(subject, moved, step)
+    scale = moves.bar_scale(subject, moved)
     found, spiked = moves.spikes(subject, moved, scale)
     yield from found
     yield from moves.jumps(subject, moved, np.concatenate((splits, spiked)))
     stretch, bucket = staleness.stretches(subject), subject.buckets()
     repeated = staleness.repeated_bars(subject, stretch, bucket)
-    coarseness = step / float(np.median(scale))
+    coarseness = moved.step / float(np.median(scale))
     yield from repeated
     yield from _beside(staleness.stale_price(subject, stretch, bucket, coarseness), repeated)
     yield from volumes.no_volume(subject, stretch, bucket)

@@ -56,6 +56,8 @@ class Moves:
         first print before the open may be anybody's.
     steps : float64 array, shape (n_bars,)
         Of the close, 0 for the first bar.
+    step : float
+        Smallest usual step of the price.
     starts : int64 array, shape (n_sessions,)
         First bar of each session.
     turnover : float64 array, shape (n_sessions,)
@@ -67,6 +69,7 @@ class Moves:
     close: FloatArray
     first: FloatArray
     steps: FloatArray
+    step: float
     starts: Int64Array
     turnover: FloatArray
 
@@ -90,7 +93,9 @@ def moves_of(subject: Subject) -> Moves:
     turnover = (
         np.add.reduceat(subject.prices[3] * volume, starts) if starts.shape[0] else np.zeros(0)
     )
-    return Moves(logs[0], logs[1], logs[2], first, steps, starts, turnover)
+    return Moves(
+        logs[0], logs[1], logs[2], first, steps, _price_step(subject, steps), starts, turnover
+    )
 
 
 def _as_columns(subject: Subject) -> BarColumns:
@@ -193,7 +198,10 @@ def _in_usual_unit(subject: Subject, factor: FloatArray) -> Subject:
 
 
 def day_sigma(moves: Moves) -> FloatArray:
-    """Return for each session the robust standard deviation of daily moves around it."""
+    """Return for each session the robust standard deviation of daily moves around it.
+
+    At least two steps of the price: days of a cheap share often end unchanged.
+    """
     stops = np.append(moves.starts[1:], moves.close.shape[0])
     closes = moves.close[stops - 1]
     daily = np.diff(closes)
@@ -202,9 +210,11 @@ def day_sigma(moves: Moves) -> FloatArray:
     if n < _FEWEST_DAYS:
         # A day's move by the ranges of its bars (Parkinson, 1980).
         squares = np.add.reduceat(within**2, moves.starts) if n else np.zeros(0)
-        return np.sqrt(np.full(n, np.median(squares) if n else 0.0))
+        usual = float(np.sqrt(np.median(squares))) if n else 0.0
+        return np.full(n, max(usual, 2.0 * moves.step))
     around = MAD_SIGMA * block_medians(np.abs(daily), _MONTH)
     sigma = np.maximum(highest_around(around), 0.5 * robust_sigma(daily))
+    np.maximum(sigma, 2.0 * moves.step, out=sigma)
     return np.asarray(np.append(spread_blocks(sigma, _MONTH, n - 1), sigma[-1]))
 
 
@@ -318,19 +328,13 @@ def _ratio_text(log_ratio: float) -> str:
     return f"{size:g}"
 
 
-def bar_scale(subject: Subject, moves: Moves, step: float) -> FloatArray:
-    """Return the usual log range of each bar: by time of day, times that of its week.
-
-    Parameters
-    ----------
-    step : float
-        From `price_step`; a scale is at least two of them.
-    """
+def bar_scale(subject: Subject, moves: Moves) -> FloatArray:
+    """Return the usual log range of each bar: by time of day, times that of its week."""
     n = subject.n_bars
     ranges = moves.high - moves.low
     bucket = subject.buckets()
     usual = usual_by_bucket(ranges, bucket, N_BUCKETS if subject.frame.intraday else 1)
-    floor = 2.0 * step
+    floor = 2.0 * moves.step
     usual = np.maximum(usual, floor)
     by_day = usual[bucket]
     length = subject.n_around()
@@ -339,9 +343,9 @@ def bar_scale(subject: Subject, moves: Moves, step: float) -> FloatArray:
     return np.maximum(scale, floor)
 
 
-def price_step(subject: Subject, moves: Moves) -> float:
+def _price_step(subject: Subject, steps: FloatArray) -> float:
     """Return the smallest usual step of the price, as a log."""
-    some = np.abs(moves.steps[: 2 * _ENOUGH_STEPS])
+    some = np.abs(steps[: 2 * _ENOUGH_STEPS])
     moved = some[some > 1e-12][:_ENOUGH_STEPS]
     smallest = float(np.quantile(moved, 0.05)) if moved.shape[0] else 1e-4
     if subject.tick > 0:

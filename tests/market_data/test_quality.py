@@ -155,6 +155,19 @@ def test_a_split_that_adjusted_prices_do_not_show_is_only_noted(xnys):
     assert (found.check, found.severity) == ("split_not_shown", Severity.INFO)
 
 
+def test_a_cheap_share_whose_days_mostly_end_unchanged_has_no_finding(tokyo):
+    # A day's move of half a tick: the median daily move is none.
+    market = Market(price=2.0, volatility=0.005, volume=5e7)
+    minutes = generate_minutes(
+        date(2021, 1, 1), date(2021, 1, 21), seed=94, market=market, sessions=tokyo
+    ).columns
+    for timeframe in ("1m", "15m", "1h"):
+        bars = minutes
+        if timeframe != "1m":
+            bars = resample_columns(minutes, tokyo, "1m", timeframe)
+        assert worth(bars, tokyo, timeframe) == []
+
+
 # Each defect is found where it was planted, and nothing else is.
 
 
