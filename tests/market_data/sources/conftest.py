@@ -41,7 +41,8 @@ def alpaca(alpaca_server, clock, waits):
         KEY_ID,
         SECRET,
         base_url=alpaca_server.url,
-        timeout_s=1.0,
+        # A busy machine may take its time.
+        timeout_s=30.0,
         clock=clock,
         retrying=Retrying(sleep=waits.append),
     )
@@ -51,7 +52,8 @@ def alpaca(alpaca_server, clock, waits):
 def yahoo(yahoo_server, clock, waits):
     return YahooSource(
         base_url=yahoo_server.url,
-        timeout_s=1.0,
+        # A busy machine may take its time.
+        timeout_s=30.0,
         clock=clock,
         retrying=Retrying(sleep=waits.append),
     )

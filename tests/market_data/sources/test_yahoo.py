@@ -134,7 +134,7 @@ def test_days_without_bars_have_no_pages(yahoo, bars):
         (Answer(500, b"oops"), "yahoo answered 500"),
         (Answer(half_json=True), "yahoo sent an answer that is cut off"),
         (Answer(cut=True), "yahoo can't be reached"),
-        (Answer(wait_s=1.6), "yahoo did not answer within 1 s"),
+        (Answer(wait_s=4.0), "yahoo did not answer within 2 s"),
         (Answer(body=b'{"chart": {}}'), "yahoo sent an answer without a chart"),
         (Answer(body=b'{"chart": {"result": [{"meta": {}, "timestamp": [1]}]}}'), "yahoo sent"),
     ],
@@ -145,6 +145,7 @@ def test_what_passes_by_itself_is_asked_again(yahoo, yahoo_server, bars, waits, 
     # The first request only finds the symbol's time zone, unless that is known already.
     list(yahoo.fetch_bars(daily("MSFT", "2024-03-01", "2024-03-04")))
     yahoo._daily = None
+    yahoo.timeout_s = 2.0 if fault.wait_s else yahoo.timeout_s
     yahoo_server.faults = [fault]
     (page,) = yahoo.fetch_bars(daily("MSFT", "2022-01-03", "2024-03-20"))
     assert page.raw.n_bars == bars.ns.shape[0]
