@@ -435,6 +435,27 @@ def test_a_halt_before_the_delisting_ends_with_the_last_bar(store: Store):
     assert loaded.findings[0].message.endswith("the last bar is 6 sessions before")
 
 
+def test_weeks_end_with_the_last_whole_one_before_a_delisting(store: Store):
+    """From Tuesday 2 to Wednesday 10 January: one whole week, and three days of the next."""
+    ended(store, Delisting(date(2024, 1, 10), "acquired", 9.0), [10, 11, 12, 13, 14, 15, 16])
+    loaded = load_bars(store, "X", "1w")
+    assert closes(loaded) == [13]
+    assert loaded.bars.actions.tolist() == [(0, NO_SHARES, 9.0)]
+
+
+def test_minutes_end_with_the_last_one_of_the_last_session(store: Store):
+    put(store, "X", "2024-01-04", [10, 10])
+    daily, _ = store.read_columns("X", "1d")
+    minute = 60 * 10**9
+    ts = np.concatenate([daily.ts[:1] + k * minute for k in range(3)] + [daily.ts[1:]])
+    columns = BarColumns(ts, daily.session[[0, 0, 0, 1]], np.full((5, 4), 10.0))
+    store.write_bars("X", "1m", columns, calendar="XNYS", source="test")
+    end = Delisting(date(2024, 1, 4), "acquired", 12.5)
+    write_listings(store, Listings((Security("X", (Ticker("X", None, end.date),), end),)))
+    loaded = load_bars(store, "X", "1m")
+    assert loaded.bars.actions.tolist() == [(2, NO_SHARES, 12.5)]
+
+
 def test_bars_that_end_long_before_a_delisting_are_not_ended_by_it(store: Store):
     ended(store, Delisting(date(2024, 3, 28), "bankrupt", 0.0), [10, 11, 12])
     loaded = load_bars(store, "X", "1d")
