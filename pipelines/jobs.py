@@ -70,6 +70,14 @@ evidence_job = define_asset_job(
     ),
 )
 
+check_job = define_asset_job(
+    "check",
+    selection=AssetSelection.assets("bars", "data_quality"),
+    description=(
+        "Read the stored bars of an instrument back and check them: findings as a table and a page."
+    ),
+)
+
 resample_job = define_asset_job(
     "resample",
     selection=AssetSelection.assets("resampled_bars"),
@@ -112,6 +120,7 @@ walk_forward_job = define_asset_job(
 )
 
 JOBS = [
+    check_job,
     resample_job,
     merge_job,
     backtest_job,

@@ -75,11 +75,17 @@ class Ending:
     worth_another_try: bool
 
 
-def run_of(request: Request) -> RunRequest:
+def run_of(request: Request, *, in_pods: bool = False) -> RunRequest:
     """Return the run that carries a claimed request out.
 
     The same request and attempt have the same key, of which Dagster makes one
     run however often it is asked.
+
+    Parameters
+    ----------
+    request : Request
+    in_pods : bool
+        Whether Kubernetes runs it, which is then told of its memory.
     """
     job = JOB_OF[request.what]
     options = {"strategy": request.version_hash, **request.options}
@@ -92,7 +98,8 @@ def run_of(request: Request) -> RunRequest:
     }
     if request.memory_bytes_max is not None:
         tags[MEMORY_TAG] = str(request.memory_bytes_max)
-        tags[KUBERNETES_TAG] = json.dumps(pod_memory(request.memory_bytes_max))
+        if in_pods:
+            tags[KUBERNETES_TAG] = json.dumps(pod_memory(request.memory_bytes_max))
     return RunRequest(
         run_key=f"request {request.request_id}, attempt {request.attempts}",
         job_name=job.name,
@@ -102,7 +109,7 @@ def run_of(request: Request) -> RunRequest:
 
 
 def pod_memory(bytes_max: int) -> dict[str, Any]:
-    """Return what Kubernetes is told of a run's memory; other launchers ignore it."""
+    """Return what Kubernetes is told of a run's memory."""
     size = str(bytes_max + POD_BYTES_BEYOND)
     return {
         "container_config": {
@@ -111,9 +118,17 @@ def pod_memory(bytes_max: int) -> dict[str, Any]:
     }
 
 
-def claim_runs(engine: Engine, *, running_max: int, clock: Clock) -> list[RunRequest]:
+def claim_runs(
+    engine: Engine, *, running_max: int, clock: Clock, in_pods: bool = False
+) -> list[RunRequest]:
     """Claim the requests whose turn it is, and return their runs, first one first."""
-    return [run_of(request) for request in claim_requests(engine, limit=running_max, clock=clock)]
+    claimed = claim_requests(engine, limit=running_max, clock=clock)
+    return [run_of(request, in_pods=in_pods) for request in claimed]
+
+
+def runs_in_pods(instance: DagsterInstance) -> bool:
+    """Return whether an instance's runs are started on Kubernetes."""
+    return type(instance.run_launcher).__module__.startswith("dagster_k8s")
 
 
 def bring_back(instance: DagsterInstance, engine: Engine, *, home: Path, clock: Clock) -> list[str]:

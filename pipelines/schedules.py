@@ -26,7 +26,7 @@ from assets.ingestion import MONTH, SYMBOL, VENDOR_TAG
 from assets.resampling import shortest
 from foundation.settings import Settings, load_settings
 from market_data.store import Store, source_of
-from pipelines.jobs import evidence_job, ingest_job, load_bars_job, resample_job
+from pipelines.jobs import check_job, evidence_job, ingest_job, resample_job
 
 # Of a month that has just ended the last days are asked for once more.
 N_DAYS_OF_LAST_MONTH = 7
@@ -108,7 +108,7 @@ def nightly_resampling(
 
 
 @schedule(
-    job=load_bars_job,
+    job=check_job,
     cron_schedule="30 20 * * *",
     execution_timezone=_ZONE,
     name="nightly_checks",

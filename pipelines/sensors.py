@@ -21,7 +21,7 @@ from foundation.clock import SystemClock
 from foundation.settings import Settings
 from market_data.store import Store
 from pipelines.jobs import backtest_job, sweep_job
-from pipelines.requests import bring_back, claim_runs
+from pipelines.requests import bring_back, claim_runs, runs_in_pods
 
 
 @sensor(
@@ -103,7 +103,12 @@ def requested_backtests(
     told += [f"backtest {run_id} was left half done; its record is closed" for run_id in closed]
     for line in told:
         context.log.info(line)
-    runs = claim_runs(database, running_max=settings.requests_running_max, clock=clock)
+    runs = claim_runs(
+        database,
+        running_max=settings.requests_running_max,
+        clock=clock,
+        in_pods=runs_in_pods(context.instance),
+    )
     if not runs:
         return SkipReason("; ".join(told) or "no request is to be started")
     return SensorResult(run_requests=runs)

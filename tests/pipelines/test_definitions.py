@@ -58,6 +58,7 @@ def test_these_are_all_jobs_an_admin_sees():
     names = {job.name for job in definitions.resolve_all_job_defs()}
     assert {name for name in names if not name.startswith("__")} == {
         "backtest",
+        "check",
         "evidence",
         "ingest",
         "load_bars",

@@ -53,9 +53,8 @@ def test_steps_in_processes_of_their_own_give_the_same_files(home, tmp_path, mon
     with DagsterInstance.from_config(str(home / "dagster")) as instance:
         (run,) = instance.get_runs()
         starts = instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_WORKER_STARTED)
-    told = [entry.get_dagster_event().message for entry in starts]
-    assert len(told) == 2
-    assert len({message.partition("pid: ")[2] for message in told}) == 2
+    metadata = [entry.get_dagster_event().engine_event_data.metadata for entry in starts]
+    assert len({found["pid"].value for found in metadata}) == len(starts) == 2
 
     (directory,) = home.glob("results/macd-trend/*")
     by_processes = files_of(directory)

@@ -101,8 +101,10 @@ def test_a_run_has_its_requests_options_priority_and_memory(ask, engine, clock):
     assert found.run_key == f"request {request_id}, attempt 1"
     assert found.tags["dagster/priority"] == "7"
     assert found.tags[MEMORY_TAG] == "1073741824"
+    assert "dagster-k8s/config" not in found.tags
     # A pod also holds mapped files and libraries: half a gigabyte more.
-    resources = json.loads(found.tags["dagster-k8s/config"])["container_config"]["resources"]
+    pod = run_of(get_request(engine, request_id), in_pods=True)
+    resources = json.loads(pod.tags["dagster-k8s/config"])["container_config"]["resources"]
     assert resources == {
         "requests": {"memory": "1610612736"}, "limits": {"memory": "1610612736"},
     }  # fmt: skip
