@@ -15,7 +15,7 @@ from tests.launcher.conftest import Run
 
 COMMANDS = [
     "up", "version", "import", "bars", "indicators", "schema", "check", "backtest", "sweep",
-    "evidence", "compare", "report", "runs",
+    "optimise", "walk-forward", "monte-carlo", "evidence", "compare", "report", "runs",
 ]  # fmt: skip
 
 
