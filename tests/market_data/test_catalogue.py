@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from foundation.errors import DataError
+from market_data import catalogue
 from market_data.building import dated_actions
-from market_data.catalogue import CATALOGUE_NAME, open_catalogue, rebuild_catalogue
+from market_data.catalogue import CATALOGUE_NAME, open_catalogue, rebuild_catalogue, series_sql
 from tests.market_data.making import join, minutes, write
 from trading.instruments import Instrument
 
@@ -109,3 +114,58 @@ def test_damaged_catalogue_is_rebuilt(store):
     write(store, minutes(date(2024, 1, 5), 5))
     (store.home / CATALOGUE_NAME).write_bytes(b"rubbish" * 1000)
     assert _ask(store, "SELECT count(*) FROM bars") == [(5,)]
+
+
+def test_sql_for_one_series_opens_the_files_of_its_time_only(store):
+    write(store, join(minutes(date(2024, 1, 5)), minutes(date(2024, 2, 5), close=12.0)))
+    store.write_bars("Y", "1m", minutes(date(2024, 2, 5), 3), calendar="XNYS", source="t")
+    with open_catalogue(store) as connection:
+        sql = series_sql(connection, "X", "1m", start=datetime(2024, 2, 1, tzinfo=UTC))
+        assert "2024-02." in sql
+        assert "2024-01." not in sql
+        found = connection.execute(f"SELECT count(*), min(close) FROM ({sql})").fetchall()
+        assert found == [(10, 12.0)]
+        end = store.find_series("X", "1m").first + timedelta(minutes=3)
+        until = connection.execute(series_sql(connection, "X", "1m", end=end)).fetchall()
+        assert len(until) == 3
+        with pytest.raises(DataError, match="no 5m bars of X are stored of that time"):
+            series_sql(connection, "X", "5m")
+
+
+def test_sql_alone_finds_the_files_of_a_series(store):
+    write(store, join(minutes(date(2024, 1, 5)), minutes(date(2024, 2, 5))))
+    with open_catalogue(store) as connection:
+        connection.execute(
+            "SET VARIABLE parts = (SELECT list(path ORDER BY first_ts) FROM files "
+            "WHERE symbol = 'X' AND timeframe = '1m')"
+        )
+        found = connection.execute(
+            "SELECT count(*) FROM read_parquet(getvariable('parts'), union_by_name = true)"
+        ).fetchall()
+    assert found == [(20,)]
+
+
+def test_files_with_and_without_quotes_are_one_view(store):
+    plain = minutes(date(2024, 1, 5), 4)
+    write(store, plain)
+    quoted = replace(plain, bid=plain.prices[:4] - 0.5, ask=plain.prices[:4] + 0.5)
+    store.write_bars("Q", "1m", quoted, calendar="XNYS", source="t")
+    assert _ask(
+        store, "SELECT symbol, count(*), count(bid_close) FROM bars GROUP BY ALL ORDER BY ALL"
+    ) == [("Q", 4, 4), ("X", 4, 0)]
+
+
+def test_only_new_files_are_opened_for_a_new_catalogue(store, monkeypatch):
+    write(store, minutes(date(2024, 1, 5)))
+    rebuild_catalogue(store)
+    write(store, minutes(date(2024, 2, 5)))
+    opened = []
+    columns_of = catalogue._columns_of
+
+    def note(place):
+        opened.append(place.name[:7])
+        return columns_of(place)
+
+    monkeypatch.setattr(catalogue, "_columns_of", note)
+    rebuild_catalogue(store)
+    assert opened == ["2024-02"]
