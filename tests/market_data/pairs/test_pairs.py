@@ -253,10 +253,10 @@ def test_dividend_adjustment_is_told_from_splits(days, xnys):
 def test_a_few_days_of_other_closes_are_no_step(days, xnys):
     columns, _ = days
     prices = columns.prices[:4].copy()
-    prices[3, 1000:1006] *= 1.004
+    prices[3, 1000:1010] *= 1.004
     pair = compare(columns, changed(columns, prices=prices), xnys, "1d")
     assert pair.alignment.scale.kind is ScaleKind.SAME
-    assert beyond(pair) == 6
+    assert beyond(pair) == 10
 
 
 # Disagreements.
