@@ -19,7 +19,7 @@ from market_data.pairs.boundary import detect_day_boundary
 from market_data.pairs.comparison import compare_series, write_bar_table
 from market_data.pairs.disagreement import Class
 from market_data.pairs.matching import SourceSeries
-from market_data.pairs.scale import ScaleKind
+from market_data.pairs.scale import ScaleKind, find_steps
 from market_data.pairs.tolerance import corwin_schultz_spread, infer_tick, roll_spread
 from market_data.resampling import resample_columns
 from market_data.sample_set import load_sample
@@ -257,6 +257,14 @@ def test_a_few_days_of_other_closes_are_no_step(days, xnys):
     pair = compare(columns, changed(columns, prices=prices), xnys, "1d")
     assert pair.alignment.scale.kind is ScaleKind.SAME
     assert beyond(pair) == 10
+
+
+def test_ten_days_are_too_few_for_a_new_level_and_a_month_is_not():
+    ratio = np.random.default_rng(0).choice([0, 0, 0, 1e-4, -1e-4], 3000)
+    ratio[1000:1010] = math.log(1.004)
+    assert find_steps(ratio)[0].tolist() == []
+    ratio[2000:2021] = math.log(1.004)
+    assert find_steps(ratio)[0].tolist() == [2000, 2021]
 
 
 # Disagreements.
