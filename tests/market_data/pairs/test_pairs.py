@@ -259,12 +259,12 @@ def test_a_few_days_of_other_closes_are_no_step(days, xnys):
     assert beyond(pair) == 10
 
 
-def test_ten_days_are_too_few_for_a_new_level_and_a_month_is_not():
+def test_ten_days_are_too_few_for_a_new_level_and_forty_are_not():
     ratio = np.random.default_rng(0).choice([0, 0, 0, 1e-4, -1e-4], 3000)
     ratio[1000:1010] = math.log(1.004)
     assert find_steps(ratio)[0].tolist() == []
-    ratio[2000:2021] = math.log(1.004)
-    assert find_steps(ratio)[0].tolist() == [2000, 2021]
+    ratio[2000:2040] = math.log(1.004)
+    assert find_steps(ratio)[0].tolist() == [2000, 2040]
 
 
 # Disagreements.
