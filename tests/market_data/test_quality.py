@@ -205,6 +205,26 @@ def test_bars_that_an_import_refuses_are_checked_all_the_same(xnys):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("field", [0, 3])
+def test_quotes_that_cross_at_open_or_close_alone_are_found(field, xnys):
+    minutes = corrupting.sound_minutes(xnys, 9, date(2023, 1, 13))
+    bid = minutes.bid.copy()
+    bid[field, 700] = minutes.ask[field, 700] + 0.3
+    [found] = worth(replace(minutes, bid=bid), xnys, "1m")
+    assert (found.check, found.first_ts) == ("crossed_quotes", minutes.ts[700])
+
+
+@pytest.mark.parametrize(("times", "names"), [(90, []), (115, ["volume_spike"])])
+def test_volume_is_a_finding_from_a_hundred_times_the_usual_on(times, names, xnys):
+    # Steady volume, so that the median of the bars around decides and not its spread.
+    minutes = corrupting.sound_minutes(xnys, 9, date(2023, 1, 13))
+    prices = minutes.prices.copy()
+    prices[4] = 1000.0
+    prices[4, 700] = times * 1000.0
+    found = worth(replace(minutes, prices=prices), xnys, "1m")
+    assert [one.check for one in found] == names
+
+
 def test_volume_of_extended_hours_tells_a_shift_that_edges_do_not(xnys):
     # Twelve hours of minutes with ten times the volume between open and close.
     days = np.arange(days_of(date(2023, 2, 6)), days_of(date(2023, 3, 4)))
