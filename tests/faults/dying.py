@@ -3,7 +3,8 @@
 ``python dying.py JOB RUN_CONFIG PARTITION MOMENT``: the process ends by SIGKILL just before the
 MOMENT-th change, counted from 1; with 0 it runs to its end and prints how many there were. A change
 is a rename, a flush, a removal or a new folder, and a commit of the record: whatever Quarterdeck's
-own code does to make something last. Nothing of this is in the platform itself.
+own code does to make something last. Of a MOMENT below 0 only commits count. Nothing of this is in the
+platform itself.
 """
 
 from __future__ import annotations
@@ -43,10 +44,18 @@ def count_changes(moment: int) -> list[int]:
     """Count changes from now on, and die before the one that is asked for."""
     count = [0]
 
+    n_commits = [0]
+
     def change() -> None:
         count[0] += 1
         if count[0] == moment:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def commit(_connection: object) -> None:
+        n_commits[0] += 1
+        if n_commits[0] == -moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+        change()
 
     def counted(function):
         def run(*arguments, **named):
@@ -63,7 +72,7 @@ def count_changes(moment: int) -> list[int]:
     foundation.files._exchange = counted(foundation.files._exchange)
     from sqlalchemy import Engine, event
 
-    event.listen(Engine, "commit", lambda _connection: change())
+    event.listen(Engine, "commit", commit)
     return count
 
 
