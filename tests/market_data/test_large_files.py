@@ -30,13 +30,15 @@ HEADER = "symbol,time,open,high,low,close,volume"
 ALWAYS = ImportOptions(stated={"calendar": "24/7"})
 
 
-def _bars(symbol, n=300, start="2024-01-30T20:00", price=10.0):
-    """Return minute lines whose price rises by a hundredth a bar."""
+def _bars(symbol, n=300, start="2024-01-30T20:00", price=10.0, step=1):
+    """Return lines of so many minutes each, whose price rises by a hundredth a bar."""
     first = np.datetime64(start, "m")
     lines = []
     for i in range(n):
         p = price + i / 100
-        lines.append(f"{symbol},{first + i}:00Z,{p:.2f},{p + 1:.2f},{p - 1:.2f},{p:.2f},{100 + i}")
+        lines.append(
+            f"{symbol},{first + i * step}:00Z,{p:.2f},{p + 1:.2f},{p - 1:.2f},{p:.2f},{100 + i}"
+        )
     return lines
 
 
@@ -192,10 +194,11 @@ def test_clock_changes_are_told_by_order_in_any_stretch(tmp_path, store, tiny):
 
 
 def test_a_series_that_fails_at_its_end_leaves_the_old_one_and_no_files(tmp_path, store, tiny):
-    import_file(store, _file(tmp_path, _bars("AA", 50)), calendar="24/7")
-    folder = store.series_folder("AA", "1m")
+    import_file(store, _file(tmp_path, _bars("AA", 50, step=60)), calendar="24/7")
+    folder = store.series_folder("AA", "1h")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    lines = _bars("AA", 9000)
+    # A year of hours: most months are written when the last bar is judged.
+    lines = _bars("AA", 9000, step=60)
     lines[-1] = lines[-1].rsplit(",", 5)[0] + ",10,9,11,10,1"
     with pytest.raises(DataError, match="line 9001: high 9 is below low 11"):
         import_file(store, _file(tmp_path, lines), calendar="24/7", overwrite=True)
@@ -371,11 +374,11 @@ def test_offsets_in_a_later_block_are_not_taken_for_utc(tmp_path, store, tiny):
 
 
 def test_epoch_numbers_have_one_unit_for_the_whole_file(tmp_path, store, tiny):
-    # Milliseconds from 1973-03-03 on: 99,999,960,000 has 11 digits, as seconds may have.
-    lines = [f"{99_999_960_000 + i * 60_000},1,1,1,1,1" for i in range(400)]
+    # Milliseconds of 1973: those of the first block have 11 digits, as seconds may have.
+    lines = [f"{99_987_960_000 + i * 60_000},1,1,1,1,1" for i in range(400)]
     path = _file(tmp_path, lines, header="time,open,high,low,close,volume")
     report = import_file(store, path, symbol="X", calendar="24/7")
-    assert report.first == datetime(1973, 3, 3, 9, 46, tzinfo=UTC)
+    assert report.first == datetime(1973, 3, 3, 6, 26, tzinfo=UTC)
 
 
 # Folders.
