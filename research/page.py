@@ -7,6 +7,7 @@ business of whoever lays it out. `templates/report.js` reads what is put here.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _SHARED_LENGTH = 100
 
 
-def chart_place(name: str, figures: dict[str, go.Figure]) -> Markup:
+def chart_place(name: str, figures: Mapping[str, go.Figure]) -> Markup:
     """Return where a chart is drawn once the page has loaded."""
     # The height is given at once, so that nothing moves when the chart is drawn.
     height = int(figures[name].layout.height)
@@ -26,14 +27,18 @@ def chart_place(name: str, figures: dict[str, go.Figure]) -> Markup:
     )
 
 
-def figure_json(figure: go.Figure, shared: dict[tuple[str, ...], int]) -> dict[str, Any]:
+def figure_json(
+    figure: go.Figure, shared: dict[tuple[str, ...], int] | None = None
+) -> dict[str, Any]:
     """Return data and layout; the template is added by the page, once for all charts.
 
-    Times that several traces have in common are written once, in `shared`;
-    the trace holds their number instead.
+    Times that several traces have in common are written once, in `shared` if
+    there is one; the trace holds their number instead.
     """
     content: dict[str, Any] = json.loads(figure.to_json(engine="json"))
     content["layout"].pop("template", None)
+    if shared is None:
+        return {"data": content["data"], "layout": content["layout"]}
     for trace in content["data"]:
         x = trace.get("x")
         if isinstance(x, list) and len(x) >= _SHARED_LENGTH and None not in x:

@@ -6,11 +6,10 @@ charts are those of `research.data_charts`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -25,6 +24,7 @@ from market_data.quality.limits import LIMITS
 from market_data.sessions import date_of
 from research import data_charts, look
 from research.look import Theme
+from research.page import chart_place, figure_json, script_json
 from research.report import font_css, read_template, templates
 from research.report_parts import Tile
 
@@ -83,7 +83,7 @@ def render_quality_page(series: Sequence[SeriesOnPage], *, title: str) -> str:
     data = {
         "file": title,
         "templates": {theme.value: look.template(theme).to_plotly_json() for theme in Theme},
-        "figures": {name: _content(figure) for name, figure in figures.items()},
+        "figures": {name: figure_json(figure) for name, figure in figures.items()},
         "rows": [_row(finding) for finding in findings],
     }
     names = [name for name in figures if name != "overview"]
@@ -98,8 +98,8 @@ def render_quality_page(series: Sequence[SeriesOnPage], *, title: str) -> str:
             title=title,
             headline=_headline(series),
             tiles=_tiles(series, findings),
-            overview=_place("overview", figures),
-            charts=[_place(name, figures) for name in names],
+            overview=chart_place("overview", figures),
+            charts=[chart_place(name, figures) for name in names],
             note=_drawn_note(series),
             series=[_series_row(one) for one in series],
             columns=_COLUMNS,
@@ -107,7 +107,7 @@ def render_quality_page(series: Sequence[SeriesOnPage], *, title: str) -> str:
             css=Markup(font_css() + read_template("report.css")),
             js=Markup(read_template("quality.js")),
             plotly=Markup(plotly.offline.get_plotlyjs()),
-            data=_script_json(data),
+            data=script_json(data),
         )
     )
 
@@ -247,23 +247,3 @@ def _drawn_note(series: Sequence[SeriesOnPage]) -> str:
         f"The {len(series) - n_left} series with the worst findings are drawn; {n_left:,} are not. "
         "Check one series alone to see its charts."
     )
-
-
-def _place(name: str, figures: dict[str, go.Figure]) -> Markup:
-    # The height is given at once, so that nothing moves when the chart is drawn.
-    return Markup('<div class="chart" id="chart-{}" style="height:{}px"></div>\n').format(
-        name, int(figures[name].layout.height)
-    )
-
-
-def _content(figure: go.Figure) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(figure.to_json(engine="json"))
-    # The page adds the template, once for all charts and by the theme.
-    content["layout"].pop("template", None)
-    return {"data": content["data"], "layout": content["layout"]}
-
-
-def _script_json(data: dict[str, Any]) -> Markup:
-    """Return JSON that can't end the script element that holds it."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))

@@ -6,7 +6,6 @@ without a network; the same content gives the same bytes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from markupsafe import Markup
 
 from research import look
 from research.look import Theme
+from research.page import chart_place, figure_json, script_json
 from research.report import font_css, read_template, templates
 from research.report_parts import Grid, Note, Tile
 
@@ -69,34 +69,17 @@ def render_study(page: StudyPage) -> str:
     data = {
         "file": f"{page.title}-{page.study_id}",
         "templates": {theme.value: look.template(theme).to_plotly_json() for theme in Theme},
-        "figures": {name: _content(figure) for name, figure in page.figures.items()},
+        "figures": {name: figure_json(figure) for name, figure in page.figures.items()},
     }
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    # JSON in a script must not be able to end it.
-    safe = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
     return (
         templates()
         .get_template("study.html.j2")
         .render(
             page=page,
-            chart=lambda name: _place(name, page.figures[name]),
+            chart=lambda name: chart_place(name, page.figures),
             css=Markup(font_css() + read_template("report.css")),
             js=Markup(read_template("study.js")),
             plotly=Markup(plotly.offline.get_plotlyjs()),
-            data=Markup(safe),
+            data=script_json(data),
         )
-    )
-
-
-def _content(figure: go.Figure) -> dict[str, object]:
-    content = json.loads(figure.to_json(engine="json"))
-    # The page adds the template, once for all charts and by the theme.
-    content["layout"].pop("template", None)
-    return {"data": content["data"], "layout": content["layout"]}
-
-
-def _place(name: str, figure: go.Figure) -> Markup:
-    # The height is given at once, so that nothing moves when the chart is drawn.
-    return Markup('<div class="chart" id="chart-{}" style="height:{}px"></div>\n').format(
-        name, int(figure.layout.height)
     )
