@@ -32,7 +32,7 @@ from trading.planning import LinkedStrategy, link_strategy, policy_record
 from trading.sleeve import SleeveRun, run_sleeve
 from trading.sweep import bars_per_year, sessions_per_year
 
-ENGINE_VERSION = "1"
+ENGINE_VERSION = "2"
 INTRADAY = frozenset(("1m", "5m", "15m", "30m", "1h", "4h"))
 
 

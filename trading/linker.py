@@ -6,7 +6,9 @@ depends on the position stays a formula that the policy evaluates.
 
 Kernels run on adjusted prices where the bars have corporate actions: an input
 in price units is multiplied by the bar's cumulative factor, a price output is
-divided by today's (rule 12). Volume goes the other way.
+divided by today's (rule 12). Volume goes the other way. Prices of the bar and
+of kernels are compared in adjusted prices: a product divided again may differ
+in its last digit, and a new high must equal the highest.
 """
 
 from __future__ import annotations
@@ -128,6 +130,8 @@ class Frame:
     levels: list[int] = field(default_factory=list)
     params: list[float] = field(default_factory=list)
     leaves: dict[str, int] = field(default_factory=dict)  # Name to row, filled from the bars.
+    # Rows in today's prices to what they are in adjusted ones, where kernels gave these.
+    adjusted_rows: dict[int, int] = field(default_factory=dict)
     externals: list[External] = field(default_factory=list)
     interned: dict[object, int] = field(default_factory=dict)
     row_level: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -441,6 +445,8 @@ class Linker:
             return row
         if value.adjusted or not self.adjusted or value.dimension == NO_UNIT:
             return value.row
+        if value.row in frame.adjusted_rows:
+            return frame.adjusted_rows[value.row]
         return self._scale(frame, value.row, value.dimension, 1)
 
     def _constant_row(self, frame: Frame, value: float) -> int:
@@ -450,7 +456,24 @@ class Linker:
     def _unadjust(self, frame: Frame, value: Row) -> Row:
         if not self.adjusted or not value.adjusted or value.dimension == NO_UNIT:
             return Row(value.row, value.dimension)
-        return Row(self._scale(frame, value.row, value.dimension, -1), value.dimension)
+        row = self._scale(frame, value.row, value.dimension, -1)
+        frame.adjusted_rows[row] = value.row
+        return Row(row, value.dimension)
+
+    def _compared_rows(self, frame: Frame, a: Row, b: Row) -> tuple[int, int]:
+        """Return the rows in which two values are compared.
+
+        Those of adjusted prices where a kernel's value meets another's or the
+        bar's: multiplied and divided again, the close would no longer equal the
+        highest close that it is.
+        """
+        known = frame.adjusted_rows
+        if not self.adjusted or a.dimension != b.dimension or not {a.row, b.row} & known.keys():
+            return a.row, b.row
+        own = set(BAR_ROWS.values()) if frame.is_base else set()
+        if not all(row in known or row in own for row in (a.row, b.row)):
+            return a.row, b.row
+        return self._kernel_row(frame, a), self._kernel_row(frame, b)
 
     def _scale(self, frame: Frame, row: int, dimension: Dimension, direction: int) -> int:
         """Multiply (1) or divide (-1) a row by the factors of its unit."""
@@ -468,7 +491,7 @@ class Linker:
         above = self.frame(timeframe)
         row = value.row
         if self.adjusted and value.dimension != NO_UNIT and not value.adjusted:
-            row = self._scale(above, row, value.dimension, 1)
+            row = self._kernel_row(above, value)
         here = self._read_row(timeframe, row, is_flag=False)
         return self._unadjust(self.base, Row(here, value.dimension, adjusted=True))
 
@@ -536,7 +559,7 @@ class Linker:
         assert isinstance(a, Row)
         if isinstance(b, Literal):
             return Flag(frame.add(c.COMPARE_LITERAL, op, (a.row,), (b.value,), flag_output=True))
-        return Flag(frame.add(c.COMPARE, op, (a.row, b.row), flag_output=True))
+        return Flag(frame.add(c.COMPARE, op, self._compared_rows(frame, a, b), flag_output=True))
 
     def _condition_call(
         self, frame: Frame, node: Call, values: Mapping[str, float], timeframe: str
@@ -583,7 +606,8 @@ class Linker:
             return Flag(
                 frame.add(c.CROSS_LITERAL, direction, (a.row,), (b.value,), 3, flag_output=True)
             )
-        return Flag(frame.add(c.CROSS, direction, (a.row, b.row), (), 3, flag_output=True))
+        rows = self._compared_rows(frame, a, b)
+        return Flag(frame.add(c.CROSS, direction, rows, (), 3, flag_output=True))
 
     def _cross_of_units(self, frame: Frame, direction: int, a: Row, b: Value) -> Flag:
         """Link a crossing of values that a split rescales differently, such as a price and 100.

@@ -8,7 +8,7 @@ down_revision = "0001"
 
 # Written out and not imported from the code, which may change while this must not.
 int64 = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-float64 = sa.Double().with_variant(sa.REAL(), "sqlite")
+float64: sa.types.TypeEngine[float] = sa.Double().with_variant(sa.REAL(), "sqlite")
 utc_timestamp = sa.Text().with_variant(sa.DateTime(timezone=True), "postgresql")
 
 

@@ -78,7 +78,9 @@ def test_without_a_file_or_an_option_the_command_says_what_it_takes(home: Path, 
 
 
 def test_bars_are_those_of_the_security_by_either_ticker(listed: Store, run: Run) -> None:
-    by_new, by_old = (json.loads(run("bars", name, "1d", "--json").out) for name in ("METAX", "FBX"))
+    by_new, by_old = (
+        json.loads(run("bars", name, "1d", "--json").out) for name in ("METAX", "FBX")
+    )
     assert by_new == by_old
     assert [row["close"] for row in by_new["rows"]] == [190, 191, 193, 96.5]
     assert by_new["findings"][0]["name"] == "series_joined"

@@ -559,6 +559,34 @@ def test_rule_12_a_dividend_is_taken_off_the_prices_before_it():
     assert column[1] == pytest.approx(100.5)
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "close >= highest(close, 2)",
+        "highest(close, 2) <= close",
+        "between(close, highest(close, 2), 1000)",
+        "close >= donchian(2).upper",
+        "highest(highest(close, 2), 2) == close",
+    ],
+)
+def test_rule_12_a_new_high_is_the_highest_to_the_last_digit(condition):
+    """8 cents off 20 make a factor of 20 / 19.92, after which 31.88 × f / f is not 31.88."""
+    bars = daily_bars([flat(20), flat(30), flat(31.88)], actions=[(1, 1.0, 0.08)])
+    factor = 20 / 19.92
+    assert 31.88 * factor / factor != 31.88
+    linked = link(strategy(enter_long=condition), bars)
+    row = linked.strategy.condition_rows["enter_long"]
+    assert linked.feed.flags[row, 2] == TRUE
+
+
+def test_rule_12_equal_highs_on_both_sides_of_a_dividend_cross_only_once():
+    """Above yesterday's highest, today's close was not above its own highest."""
+    bars = daily_bars([flat(20), flat(30), flat(31.88), flat(31.88)], actions=[(1, 1.0, 0.08)])
+    linked = link(strategy(enter_long="crosses_above(close, highest(close, 2))"), bars)
+    row = linked.strategy.condition_rows["enter_long"]
+    assert TRUE not in linked.feed.flags[row, 1:].tolist()
+
+
 def test_rule_12_a_split_is_no_crossing_of_a_level():
     """From 150 to 75 by 2 for 1: yesterday was at 75 in today's prices, below 100 as today."""
     rows = [flat(150), flat(150), flat(75), flat(101), flat(99)]
