@@ -329,7 +329,7 @@ def impact(
         return
     rows = [
         [
-            one["run_id"], one["strategy"] or one["kind"], one["symbol"],
+            one["kind"], one["run_id"], one["strategy"] or "", one["symbol"],
             one["timeframe"] if one["timeframe"] == one["asked_timeframe"]
             else f"{one['asked_timeframe']} of {one['timeframe']}",
             f"{one['changed_bars']:,}",
@@ -340,6 +340,6 @@ def impact(
         ]
         for one in found
     ]  # fmt: skip
-    names = ["run", "strategy", "symbol", "timeframe", "changed bars", "largest change", "ticks",
+    names = ["kind", "run", "strategy", "symbol", "timeframe", "changed bars", "largest change", "ticks",
              "fills on them", "changed at"]  # fmt: skip
     print_table(names, rows, numbers=("changed bars", "largest change", "ticks", "fills on them"))

@@ -1,8 +1,9 @@
-"""Which backtests used a bar that changed, by how much, and whether they traded on it."""
+"""Which backtests, sweeps and studies used a bar that changed, by how much, and who traded on it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,27 @@ from sqlalchemy import Engine
 
 from foundation.errors import DataError
 from market_data.columns import PRICE_NAMES, column_values
+from market_data.loading import LoadedBars
 from market_data.store import Store
 from market_data.timeframes import DAY_NS, parse_timeframe
-from research.backtest import Backtest
+from research.backtest import BacktestRequest
 from strategies.data_use import BarChanges, BarsUsed, Impact, RunKind, impact, list_uses
 from strategies.runs import BacktestRun, get_run
+from strategies.studies import list_studies
+from strategies.versions import get_version
 
 FILLS = "fills.parquet"
 
 
 @dataclass(frozen=True, slots=True)
 class RunImpact:
-    """A backtest that used changed bars.
+    """A backtest, sweep or study that used changed bars.
 
     Attributes
     ----------
     impact : Impact
+    strategy : str
+        Its name; empty when it is not on record.
     run : BacktestRun or None
         None for a sweep or study.
     largest_ticks : float
@@ -40,21 +46,21 @@ class RunImpact:
     """
 
     impact: Impact
+    strategy: str
     run: BacktestRun | None
     largest_ticks: float
     fills_on_changed: int | None
 
 
-def bars_used(backtest: Backtest) -> list[BarsUsed]:
-    """Return the stored bars that a backtest has read, warm-up and finer bars included.
+def bars_used(request: BacktestRequest, all_loaded: Iterable[LoadedBars]) -> list[BarsUsed]:
+    """Return the stored bars that a run has read, warm-up and finer bars included.
 
     Bars of a file are not stored, so there are none.
     """
-    if backtest.request.source is not None:
+    if request.source is not None:
         return []
     used = []
-    for sleeve in backtest.sleeves:
-        loaded = sleeve.loaded
+    for loaded in all_loaded:
         bars = loaded.bars
         if bars.n_bars == 0:
             continue
@@ -74,7 +80,7 @@ def bars_used(backtest: Backtest) -> list[BarsUsed]:
             # Bars of a security lie under each of its tickers.
             used += [
                 BarsUsed(name, stored, asked, first, last, loaded.fingerprint)
-                for name in loaded.stored_under or (sleeve.symbol,)
+                for name in loaded.stored_under or (bars.instrument.symbol,)
             ]
     return used
 
@@ -123,16 +129,23 @@ def impact_list(store: Store, engine: Engine, *, symbol: str = "") -> list[RunIm
         for name, timeframe in series
         if store.find_series(name, timeframe) is not None
     ]
-    return [_weighed(store, engine, one) for one in impact(uses, changes)]
+    found = impact(uses, changes)
+    names = {one.study_id: one.version_hash for one in list_studies(engine)} if found else {}
+    return [_weighed(store, engine, one, names) for one in found]
 
 
-def _weighed(store: Store, engine: Engine, found: Impact) -> RunImpact:
-    run = get_run(engine, found.use.run_id) if found.use.kind is RunKind.BACKTEST else None
+def _weighed(store: Store, engine: Engine, found: Impact, versions: Mapping[str, str]) -> RunImpact:
+    run, strategy = None, ""
+    if found.use.kind is RunKind.BACKTEST:
+        run = get_run(engine, found.use.run_id)
+        strategy = run.name
+    elif found.use.run_id in versions:
+        strategy = get_version(engine, versions[found.use.run_id]).name
     instrument = store.find_instrument(found.use.bars.symbol)
     tick = instrument.tick if instrument is not None else 0.0
     ticks = found.largest_amount / tick if tick > 0 else math.nan
     fills = None if run is None else _fills_on(found, Path(run.result_directory) / FILLS)
-    return RunImpact(found, run, ticks, fills)
+    return RunImpact(found, strategy, run, ticks, fills)
 
 
 def _fills_on(found: Impact, path: Path) -> int | None:
@@ -164,7 +177,7 @@ def as_json(one: RunImpact) -> dict[str, Any]:
     return {
         "kind": use.kind.value,
         "run_id": use.run_id,
-        "strategy": None if one.run is None else one.run.name,
+        "strategy": one.strategy or None,
         "used_at": use.used_at.isoformat(),
         "symbol": use.bars.symbol,
         "timeframe": use.bars.timeframe,

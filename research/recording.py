@@ -56,7 +56,8 @@ def recorded_run(
             result_directory=str(directory),
         ),
     )
-    record_bars_used(engine, RunKind.BACKTEST, backtest.run_id, bars_used(backtest))
+    used = bars_used(backtest.request, [sleeve.loaded for sleeve in backtest.sleeves])
+    record_bars_used(engine, RunKind.BACKTEST, backtest.run_id, used)
     # Before the result is there to be seen: a look at locked sessions counts, whatever follows.
     record_looks(engine, backtest, directory, by=author)
     try:

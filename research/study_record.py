@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from foundation.clock import Clock
 from research.backtest import ENGINE_VERSION, BacktestRequest
 from research.deflation import Trials, benchmark_sharpe, deflated_sharpe, pool
 from research.holdout import describe_locks, instruments_of, locks_of
+from strategies.data_use import BarsUsed, RunKind, record_bars_used
 from strategies.studies import LockedPeriod, Study, StudyKind, list_studies, record_study
 from strategies.versions import save_version
 from trading import statistics
@@ -70,6 +71,7 @@ def put_on_record(
     options: Mapping[str, Any],
     seed: int,
     trials: Trials,
+    used: Sequence[BarsUsed],
     directory: str,
     author: str = "",
     clock: Clock | None = None,
@@ -107,6 +109,8 @@ def put_on_record(
         ),
         clock=clock,
     )
+    runs = RunKind.SWEEP if kind is StudyKind.SWEEP else RunKind.STUDY
+    record_bars_used(engine, runs, study_id, used, clock=clock)
     studies = list_studies(
         engine, name=document.name, instruments=instruments, timeframe=document.timeframe
     )

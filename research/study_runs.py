@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from foundation.progress import Progress, silent
 from market_data.store import Store
 from research.backtest import BacktestRequest
+from research.data_impact import bars_used
 from research.holdout import guard
 from research.optimisation import Optimisation, OptimisationOptions, optimise
 from research.optimisation_files import OPTIMISATION_FILE, write_optimisation
@@ -82,7 +83,8 @@ def run_walk_forward(
         engine, study_id=study.study_id, kind=StudyKind.WALK_FORWARD, request=prepared.request,
         version=prepared.version, fingerprint=prepared.fingerprint,
         options=_options(prepared.request, values, options.describe()), seed=options.seed,
-        trials=study.trials, directory=str(directory), author=author,
+        trials=study.trials, used=bars_used(prepared.request, prepared.loaded),
+        directory=str(directory), author=author,
     )  # fmt: skip
     about = write_walk_forward(study, standing, directory, cut=guarded.note)
     return Written(study, about, directory)
@@ -117,7 +119,8 @@ def run_optimisation(
         engine, study_id=study.study_id, kind=StudyKind.OPTIMISATION, request=prepared.request,
         version=prepared.version, fingerprint=prepared.fingerprint,
         options=_options(prepared.request, values, options.describe()), seed=options.seed,
-        trials=study.trials, directory=str(directory), author=author,
+        trials=study.trials, used=bars_used(prepared.request, prepared.loaded),
+        directory=str(directory), author=author,
     )  # fmt: skip
     about = write_optimisation(study, standing, directory, cut=guarded.note)
     return Written(study, about, directory)
@@ -157,7 +160,8 @@ def run_recorded_sweep(
         engine, study_id=study.sweep_id, kind=StudyKind.SWEEP, request=study.request,
         version=study.version, fingerprint=study.fingerprint,
         options=_options(study.request, values, {"n_random": n_random}), seed=seed,
-        trials=sweep_trials(study), directory=str(directory), author=author,
+        trials=sweep_trials(study), used=study.bars_used,
+        directory=str(directory), author=author,
     )  # fmt: skip
     found = sweep_choice(study, choice)
     about = write_sweep(

@@ -40,7 +40,9 @@ from research.backtest import (
     run_instrument,
     weight_names,
 )
+from research.data_impact import bars_used
 from research.figures import LOWER_IS_BETTER, CoreFigures, core_figures, sum_headers
+from strategies.data_use import BarsUsed
 from trading import statistics
 from trading.document import StrategyDocument, canonical, check_value, check_values, version_hash
 from trading.expressions.strategy import ResolvedStrategy, bind, resolve_strategy
@@ -76,6 +78,8 @@ class Sweep:
         First and last session, ISO dates.
     session_equity : float64 array, shape (n_sets, n_sessions)
         At the close of each session, of all instruments together.
+    bars_used : tuple of BarsUsed
+        Stored bars that were read.
     """
 
     request: BacktestRequest
@@ -94,6 +98,7 @@ class Sweep:
     end: str
     annualisation: int
     session_equity: NDArray[np.float64]
+    bars_used: tuple[BarsUsed, ...] = ()
 
 
 # Which sets.
@@ -252,6 +257,7 @@ def sweep_backtests(
         ready.end,
         ready.annualisation,
         equity,
+        tuple(bars_used(request, loaded)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Which backtests used a bar that changed since: real runs, real revisions."""
+"""Which backtests, sweeps and studies used a bar that changed since: real runs, real revisions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from market_data.store import Store
 from research.backtest import BacktestRequest, run_backtest
 from research.data_impact import as_json, bars_used, impact_list
 from research.recording import recorded_run
+from research.study_runs import run_recorded_sweep, run_walk_forward
+from research.sweep_choice import ChoiceOptions
+from research.walk_forward import WalkForwardOptions
 from research.writing import write_result
 from strategies.data_use import BarChanges, BarsUsed, RunKind, impact, list_uses, record_bars_used
 from trading.document import load_document
@@ -138,7 +141,7 @@ def test_quarantine_of_a_used_bar_names_the_run(store, recorded, sqlite_engine):
 def test_a_run_on_weeks_made_of_days_used_the_days(store, recorded, sqlite_engine):
     weekly = DAILY.replace("timeframe: 1d", "timeframe: 1w").replace("trend\n", "weekly\n", 1)
     backtest, _ = recorded(weekly)
-    use = bars_used(backtest)[0]
+    use = bars_used(backtest.request, [sleeve.loaded for sleeve in backtest.sleeves])[0]
     assert (use.timeframe, use.asked_timeframe) == ("1d", "1w")
     revise(store, 1000, 0.03)
     found = impact_list(store, sqlite_engine)
@@ -151,7 +154,30 @@ def test_a_run_on_a_file_uses_no_stored_bars(tmp_path, store, sqlite_engine):
     request = BacktestRequest(
         load_document(DAILY), source=tmp_path / "MSFT.parquet", symbols=("MSFT",), calendar="XNYS"
     )
-    assert bars_used(run_backtest(request, store)) == []
+    backtest = run_backtest(request, store)
+    assert bars_used(backtest.request, [sleeve.loaded for sleeve in backtest.sleeves]) == []
+
+
+def test_sweeps_and_studies_used_their_bars_too(store, tmp_path, sqlite_engine):
+    parameters = "name: swept\nparameters: {n: {default: 20, low: 5, high: 60}}"
+    text = DAILY.replace("name: trend", parameters).replace("(close, 20)", "(close, $n)")
+    document = load_document(text)
+    request = BacktestRequest(document, symbols=("AAPL",))
+    values = {"n": (10.0, 20.0, 30.0)}
+    swept = run_recorded_sweep(
+        sqlite_engine, request, values, store, ChoiceOptions("sharpe"), home=tmp_path
+    )
+    walked = run_walk_forward(
+        sqlite_engine, request, values, store, WalkForwardOptions(n_windows=3), home=tmp_path
+    )
+    assert impact_list(store, sqlite_engine) == []
+    revise(store, 300, 0.05)
+    told = {one["kind"]: one for one in map(as_json, impact_list(store, sqlite_engine))}
+    assert {kind: (one["run_id"], one["strategy"]) for kind, one in told.items()} == {
+        "sweep": (swept.study.sweep_id, "swept"),
+        "study": (walked.study.study_id, "swept"),
+    }
+    assert {one["changed_bars"] for one in told.values()} == {1}
 
 
 def test_only_bars_within_the_span_changed_after_the_use_count(sqlite_engine):
