@@ -8,10 +8,12 @@ from typing import Any
 from dagster import (
     AssetCheckResult,
     AssetCheckSpec,
+    AssetDep,
     AssetExecutionContext,
     DynamicPartitionsDefinition,
     MaterializeResult,
     MetadataValue,
+    MultiToSingleDimensionPartitionMapping,
     ResourceParam,
     asset,
 )
@@ -24,12 +26,17 @@ from foundation.settings import Settings
 from market_data.store import Series, Store
 
 SYMBOLS = DynamicPartitionsDefinition(name="symbol")
+INGESTED_BARS = "ingested_bars"
 CONTENT = "Content"
 ROW_COUNT = "row_count"
 
 
 @asset(
     partitions_def=SYMBOLS,
+    deps=[
+        # What a vendor's months brought is part of what is stored of its instrument.
+        AssetDep(INGESTED_BARS, partition_mapping=MultiToSingleDimensionPartitionMapping("symbol"))
+    ],
     group_name="market_data",
     kinds={"parquet"},
     check_specs=[

@@ -28,7 +28,7 @@ def test_these_are_all_assets_and_checks():
     graph = definitions.resolve_asset_graph()
     assert {key.to_user_string(): [parent.to_user_string() for parent in graph.get(key).parent_keys]
             for key in graph.get_all_asset_keys()} == {
-        "bars": [],
+        "bars": ["ingested_bars"],
         "data_quality": ["bars"],
         "merged_bars": ["bars"],
         "ingested_bars": [],
