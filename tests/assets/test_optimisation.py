@@ -19,14 +19,16 @@ VALUES = {"length": "6:18:2", "oversold": "20:40:5"}
 def launch(tmp_path_factory):
     """Return a function that launches a job and gives its result."""
     home = tmp_path_factory.mktemp("studies") / "home"
-    with pytest.MonkeyPatch.context() as patch, DagsterInstance.ephemeral() as instance:
-        patch.setenv("QUARTERDECK_HOME", str(home))
+    with DagsterInstance.ephemeral() as instance:
 
         def run(job: str, step: str, **options: object):
             ops = {step: {"config": {"strategy": DOCUMENT, **options}}}
-            return definitions.resolve_job_def(job).execute_in_process(
-                {"ops": ops}, instance=instance, raise_on_error=False
-            )
+            # For each launch, because each test begins without settings.
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("QUARTERDECK_HOME", str(home))
+                return definitions.resolve_job_def(job).execute_in_process(
+                    {"ops": ops}, instance=instance, raise_on_error=False
+                )
 
         yield run
 

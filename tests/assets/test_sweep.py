@@ -27,16 +27,18 @@ exit_long: rsi(close, $length) > 60
 def launch(tmp_path_factory):
     """Return a function that launches the job and gives its result and instance."""
     home = tmp_path_factory.mktemp("sweeps") / "home"
-    with pytest.MonkeyPatch.context() as patch, DagsterInstance.ephemeral() as instance:
-        patch.setenv("QUARTERDECK_HOME", str(home))
+    with DagsterInstance.ephemeral() as instance:
 
         def run(job: str = "sweep", step: str = "run_sweep", **options: object):
             ops = {step: {"config": {"strategy": DOCUMENT, **options}}}
             if job == "backtest":
                 ops["write_report"] = {"config": {"formats": []}}
-            return definitions.resolve_job_def(job).execute_in_process(
-                {"ops": ops}, instance=instance, raise_on_error=False
-            )
+            # For each launch, because each test begins without settings.
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("QUARTERDECK_HOME", str(home))
+                return definitions.resolve_job_def(job).execute_in_process(
+                    {"ops": ops}, instance=instance, raise_on_error=False
+                )
 
         yield run
 
