@@ -67,7 +67,7 @@ def render_pair_page(pair: PairComparison) -> str:
             b=pair.b.name,
             chart=lambda name: chart_place(name, figures),
             css=Markup(font_css() + read_template("report.css")),
-            js=Markup(read_template("study.js")),
+            js=Markup(read_template("page.js")),
             plotly=Markup(plotly.offline.get_plotlyjs()),
             data=script_json(data),
         )

@@ -105,7 +105,7 @@ def render_quality_page(series: Sequence[SeriesOnPage], *, title: str) -> str:
             columns=_COLUMNS,
             families=families,
             css=Markup(font_css() + read_template("report.css")),
-            js=Markup(read_template("quality.js")),
+            js=Markup(read_template("page.js") + read_template("quality.js")),
             plotly=Markup(plotly.offline.get_plotlyjs()),
             data=script_json(data),
         )

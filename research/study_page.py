@@ -78,7 +78,7 @@ def render_study(page: StudyPage) -> str:
             page=page,
             chart=lambda name: chart_place(name, page.figures),
             css=Markup(font_css() + read_template("report.css")),
-            js=Markup(read_template("study.js")),
+            js=Markup(read_template("page.js")),
             plotly=Markup(plotly.offline.get_plotlyjs()),
             data=script_json(data),
         )
