@@ -37,19 +37,16 @@ from trading.sleeve import (
     run_sleeve,
 )
 from trading.specialising import kind_of
-
-# The sweep's own way of planning sets; the kernels of `trading` compile anew
-# with every edit there, so it is taken as it stands.
 from trading.sweep import (
     COLUMN_BYTES,
     EVALUATIONS_AT_ONCE,
     SECONDS_BETWEEN,
     STRETCH_BARS,
+    SetPlan,
+    SetPlanner,
     SweepRuns,
-    _SetPlan,
     groups,
 )
-from trading.sweep import _Planner as Planner
 from trading.waking import BLOCK_BARS
 
 Sets = Sequence[Mapping[str, float]]
@@ -89,9 +86,9 @@ class LinkedSets:
         linker = Linker(adjusted=needs_factors(bars), has_quotes=bars.bid is not None)
         # Whether the first traded bar knows of a volume differs from span to span,
         # so the limit on it is planned, and taken out where a span begins without.
-        planner = Planner(strategy, bars, has_volume=True)
+        planner = SetPlanner(strategy, bars, has_volume=True)
         planner.begin()
-        self._plans: list[_SetPlan] = []
+        self._plans: list[SetPlan] = []
         limit = (COLUMN_BYTES if most_bytes is None else most_bytes) // bars.n_bars
         for values in sets:
             used = 8 * linker.base.n_rows + linker.base.n_flags

@@ -134,14 +134,14 @@ def run_sweep(
     traded = bars.session[first_bar:]
     starts = np.flatnonzero(np.diff(traded, prepend=traded[0] - 1))
     headers = np.zeros(n_sets, d.HEADER)
-    planner = _Planner(strategy, bars, has_volume)
+    planner = SetPlanner(strategy, bars, has_volume)
     session_equity = np.zeros((n_sets, len(starts)))
     session_cash = np.zeros((n_sets, len(starts) if keep_cash else 0))
     at = 0
     while at < n_sets:
         linker = Linker(adjusted=needs_factors(bars), has_quotes=bars.bid is not None)
         planner.begin()
-        plans: list[_SetPlan] = []
+        plans: list[SetPlan] = []
         limit = COLUMN_BYTES // bars.n_bars
         while at + len(plans) < n_sets:
             used = 8 * linker.base.n_rows + linker.base.n_flags
@@ -159,14 +159,14 @@ def run_sweep(
     return SweepRuns(headers, session_equity, session_cash, traded[starts])
 
 
-class _SetPlan(NamedTuple):
+class SetPlan(NamedTuple):
     """Plan of one set: a PLAN array of shape (1,), which sets may share, and its conditions."""
 
     plan: NDArray[np.void]
     conditions: list[int]
 
 
-class _Planner:
+class SetPlanner:
     """Plans parameter sets; what no parameter enters is planned once a batch."""
 
     def __init__(self, strategy: ResolvedStrategy, bars: Bars, has_volume: bool) -> None:
@@ -183,11 +183,11 @@ class _Planner:
         self.template = None
         self.conditions = None
 
-    def plan(self, linker: Linker, values: Mapping[str, float]) -> _SetPlan:
+    def plan(self, linker: Linker, values: Mapping[str, float]) -> SetPlan:
         """Return the plan of one parameter set."""
         bound = bind(self.strategy, values, self.fixed_policy)
         if self.template is not None and self.conditions is not None:
-            return _SetPlan(self.template, self.conditions.rows(bound.values))
+            return SetPlan(self.template, self.conditions.rows(bound.values))
         record = policy_record(
             bound.policy,
             self.strategy.prices,
@@ -210,7 +210,7 @@ class _Planner:
             self.fixed_policy = bound.policy
             self.template = plan
             self.conditions = ConditionRows(linker, self.strategy)
-        return _SetPlan(plan, plan["conditions"][0].tolist())
+        return SetPlan(plan, plan["conditions"][0].tolist())
 
 
 def groups(n_sets: int, threads: int) -> list[slice]:
@@ -228,7 +228,7 @@ class _Batch:
 
     def __init__(
         self,
-        plans: list[_SetPlan],
+        plans: list[SetPlan],
         feed: Feed,
         cash: float,
         first_bar: int,

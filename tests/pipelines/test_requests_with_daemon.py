@@ -188,12 +188,17 @@ def test_a_cancelled_run_stops_and_one_that_was_killed_runs_again(
     assert not list(home.glob("sweeps/**/*.parquet"))
     assert not list(home.glob("**/*.partial"))
 
-    # The run's process alone is killed: its code server tells.
+    # The run's process alone is killed: its code server tells, or the monitor, whoever looks first.
     killed = ask(*long_sweep, "--seed", "2")
     begun = wait_until(engine, killed, lambda request: request.dagster_run_id is not None)
-    os.kill(process_of(home, begun), signal.SIGKILL)
+    process = process_of(home, begun)
+    os.kill(process, signal.SIGKILL)
     failed = wait_until(engine, killed, lambda request: request.status is RequestStatus.QUEUED)
-    assert "was terminated by signal 9 (SIGKILL)" in failed.error
+    assert failed.error is not None
+    assert (
+        "was terminated by signal 9 (SIGKILL)" in failed.error
+        or f"the run's process {process} has ended without a word" in failed.error
+    )
     assert failed.attempts == 1
     try_again_now(engine, killed)
 
