@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
 from foundation.errors import DataError
-from foundation.files import write_text
+from foundation.rewriting import rewrite
 from market_data.store import SOURCE_MARK, Store, base_symbol
 
 FILE_NAME = "listings.json"
@@ -275,22 +275,32 @@ def _check_delisting(security: Security, delisting: Delisting) -> None:
 def read_listings(store: Store) -> Listings:
     """Return the stored listings; none when nothing is known."""
     try:
-        text = (store.home / FILE_NAME).read_text("utf-8")
+        content = (store.home / FILE_NAME).read_bytes()
     except FileNotFoundError:
         return Listings()
-    return Listings(
-        tuple(
-            Security(
-                one["id"],
-                tuple(
-                    Ticker(span["ticker"], _stored_day(span["from"]), _stored_day(span["to"]))
-                    for span in one["tickers"]
-                ),
-                None if one["delisting"] is None else _stored_delisting(one["delisting"]),
+    return _parsed(content)
+
+
+def _parsed(content: bytes) -> Listings:
+    try:
+        return Listings(
+            tuple(
+                Security(
+                    one["id"],
+                    tuple(
+                        Ticker(span["ticker"], _stored_day(span["from"]), _stored_day(span["to"]))
+                        for span in one["tickers"]
+                    ),
+                    None if one["delisting"] is None else _stored_delisting(one["delisting"]),
+                )
+                for one in json.loads(content)["securities"]
             )
-            for one in json.loads(text)["securities"]
         )
-    )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"the stored listings ({FILE_NAME}) are damaged: {error}; remove the file and import "
+            "them again"
+        ) from error
 
 
 def _stored_day(text: str | None) -> date | None:
@@ -309,9 +319,42 @@ def _stored_delisting(fields: dict[str, object]) -> Delisting:
 
 
 def write_listings(store: Store, listings: Listings) -> None:
-    """Check listings and store them in the place of those before, whole or not at all."""
-    check_listings(listings)
-    ordered = sorted(listings.securities, key=lambda one: one.id)
+    """Check listings and store them in the place of all those before, whole or not at all."""
+    change_listings(store, lambda _: listings)
+
+
+def change_listings(store: Store, change: Callable[[Listings], Listings]) -> Listings:
+    """Store what `change` makes of the stored listings, and lose nothing that others store.
+
+    Parameters
+    ----------
+    change : callable
+        May be called again where another writer was faster. What it raises
+        leaves the listings as before.
+
+    Returns
+    -------
+    Listings
+        As stored now.
+
+    Raises
+    ------
+    DataError
+        If the changed listings contradict themselves.
+    """
+    after = Listings()
+
+    def rewritten(before: bytes | None) -> bytes:
+        nonlocal after
+        after = change(Listings() if before is None else _parsed(before))
+        check_listings(after)
+        return _as_text(after).encode("utf-8")
+
+    rewrite(store.home / FILE_NAME, rewritten)
+    return after
+
+
+def _as_text(listings: Listings) -> str:
     stored = [
         {
             "id": one.id,
@@ -333,12 +376,9 @@ def write_listings(store: Store, listings: Listings) -> None:
                 "ratio": one.delisting.ratio,
             },
         }
-        for one in ordered
+        for one in sorted(listings.securities, key=lambda one: one.id)
     ]
-    text = json.dumps({"securities": stored}, indent=2) + "\n"
-    path = store.home / FILE_NAME
-    if not path.exists() or path.read_text("utf-8") != text:
-        write_text(path, text)
+    return json.dumps({"securities": stored}, indent=2) + "\n"
 
 
 def with_securities(listings: Listings, changed: Sequence[Security]) -> Listings:
@@ -356,12 +396,14 @@ def remove_security(store: Store, security_id: str) -> None:
     DataError
         If there is none of that id.
     """
-    listings = read_listings(store)
-    if listings.find(security_id) is None:
-        known = ", ".join(one.id for one in listings.securities[:8]) or "none"
-        raise DataError(f"no security {security_id} in the listings; there are {known}")
-    rest = tuple(one for one in listings.securities if one.id != security_id)
-    write_listings(store, Listings(rest))
+
+    def without(listings: Listings) -> Listings:
+        if listings.find(security_id) is None:
+            known = ", ".join(one.id for one in listings.securities[:8]) or "none"
+            raise DataError(f"no security {security_id} in the listings; there are {known}")
+        return Listings(tuple(one for one in listings.securities if one.id != security_id))
+
+    change_listings(store, without)
 
 
 # From a file.
@@ -394,7 +436,7 @@ def import_listings(store: Store, path: Path) -> list[Security]:
         raise DataError(f"{path.name}: cannot be read: {str(error).splitlines()[0]}") from error
     try:
         securities = securities_of(rows)
-        write_listings(store, with_securities(read_listings(store), securities))
+        change_listings(store, lambda stored: with_securities(stored, securities))
     except DataError as error:
         raise DataError(f"{path.name}: {error}") from error
     return securities

@@ -22,12 +22,11 @@ from market_data.listings import (
     EARLIER_MARK,
     UNKNOWN,
     Delisting,
-    Listings,
     Security,
     Ticker,
+    change_listings,
     read_listings,
     with_securities,
-    write_listings,
 )
 from market_data.sessions import SessionTable, date_of
 from market_data.store import Store, base_symbol
@@ -249,6 +248,5 @@ def write_split_listing(
                 Delisting(end, UNKNOWN),
             )
         )
-    listings: Listings = read_listings(store)
-    write_listings(store, with_securities(listings, securities))
+    change_listings(store, lambda stored: with_securities(stored, securities))
     return securities

@@ -22,6 +22,7 @@ tables beside them (`market_data.provenance`).
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,7 @@ from foundation.errors import DataError
 from foundation.files import atomic_file, write_text
 from foundation.home import data_home, store_url
 from foundation.objects import SCHEME, ContentChanged, ObjectPath, Place
+from foundation.rewriting import rewrite
 from market_data.action_records import (
     ACTION_RECORD,
     known_actions,
@@ -496,12 +498,48 @@ class Store:
         source : str
             Recorded with each row.
         """
-        table = table_of_actions(actions, source)
+        self.change_actions(symbol, lambda _: actions, source)
+
+    def change_actions(
+        self,
+        symbol: str,
+        change: Callable[[NDArray[np.void]], NDArray[np.void]],
+        source: str,
+    ) -> NDArray[np.void]:
+        """Store what `change` makes of a symbol's stored actions, and lose nobody's.
+
+        Parameters
+        ----------
+        change : callable
+            Takes what `read_action_records` gives; given back as it is, it
+            changes nothing. May be called again where another writer was
+            faster.
+        source : str
+            Recorded with each row where something changes.
+
+        Returns
+        -------
+        ACTION_RECORD or DATED_ACTION array
+            As stored now.
+        """
+        after: NDArray[np.void] = np.zeros(0, ACTION_RECORD)
+
+        def rewritten(content: bytes | None) -> bytes | None:
+            nonlocal after
+            before = self._action_records(path, symbol, content)
+            after = change(before)
+            if after is before:
+                return None
+            table = table_of_actions(after, source)
+            if content is not None and _read_actions(path, content).equals(table):
+                return None
+            buffer = io.BytesIO()
+            pq.write_table(table, buffer, compression="zstd")
+            return buffer.getvalue()
+
         path = self.home / "actions" / f"{_encode(symbol)}.parquet"
-        if path.exists() and read_parquet(path).equals(table):
-            return
-        with atomic_file(path) as partial:
-            pq.write_table(table, partial, compression="zstd")
+        rewrite(path, rewritten)
+        return after
 
     def read_actions(self, symbol: str) -> NDArray[np.void]:
         """Return a symbol's splits and dividends by ex-date, empty when none are stored."""
@@ -514,11 +552,17 @@ class Store:
         unless some are stored of their own.
         """
         path = self.home / "actions" / f"{_encode(symbol)}.parquet"
-        if not path.exists() and base_symbol(symbol) != symbol:
-            return self.read_action_records(base_symbol(symbol))
-        if not path.exists():
-            return np.zeros(0, ACTION_RECORD)
-        return records_of_table(read_parquet(path))
+        try:
+            content: bytes | None = path.read_bytes()
+        except FileNotFoundError:
+            content = None
+        return self._action_records(path, symbol, content)
+
+    def _action_records(self, path: Place, symbol: str, content: bytes | None) -> NDArray[np.void]:
+        if content is not None:
+            return records_of_table(_read_actions(path, content))
+        base = base_symbol(symbol)
+        return np.zeros(0, ACTION_RECORD) if base == symbol else self.read_action_records(base)
 
     # Sessions.
 
@@ -596,6 +640,14 @@ def _encode(symbol: str) -> str:
 
 def _symbol_folder(symbol: str) -> str:
     return f"symbol={_encode(symbol)}"
+
+
+def _read_actions(path: Place, content: bytes) -> pa.Table:
+    try:
+        return pq.read_table(pa.BufferReader(content), use_threads=False)
+    except pa.ArrowException as error:
+        first_line = str(error).splitlines()[0]
+        raise DataError(f"{path} is damaged or cut off: {first_line}") from error
 
 
 def _read_sessions(path: Place, calendar: str) -> SessionTable:

@@ -191,16 +191,20 @@ def bring_actions(run: Run, first: date, last: date) -> NDArray[np.void]:
     fetched = run.source.fetch_actions(run.symbol, first, last)
     run.notes += fetched.notes
     run.n_actions = int(fetched.actions.shape[0])
-    stored = run.store.read_action_records(run.stored_as)
-    merged = merge_actions(stored, fetched.actions, fetched.first, fetched.last)
-    gone = np.setdiff1d(stored["ex_date"], merged["ex_date"])
+    gone = np.zeros(0, np.int64)
+
+    def with_fetched(stored: NDArray[np.void]) -> NDArray[np.void]:
+        nonlocal gone
+        merged = merge_actions(stored, fetched.actions, fetched.first, fetched.last)
+        gone = np.setdiff1d(stored["ex_date"], merged["ex_date"])
+        return stored if np.array_equal(merged, stored) else merged
+
+    merged = run.store.change_actions(run.stored_as, with_fetched, run.source.name)
     if gone.shape[0]:
         run.notes.append(
             f"{gone.shape[0]} stored splits or dividends, first of {date_of(int(gone[0]))}, are not in "
             f"{run.source.name}'s answer: removed"
         )
-    if not np.array_equal(merged, stored):
-        run.store.write_actions(run.stored_as, merged, run.source.name)
     return known_actions(merged)
 
 

@@ -6,6 +6,9 @@ The cases are real ones: Facebook was FB from 2012-05-18 and has been META since
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -14,6 +17,8 @@ import numpy as np
 import pytest
 
 from foundation.errors import DataError
+from foundation.home import CHECKOUT
+from foundation.objects import ObjectPath
 from market_data.action_records import action_records
 from market_data.building import dated_actions
 from market_data.columns import BarColumns
@@ -22,15 +27,18 @@ from market_data.listings import (
     Listings,
     Security,
     Ticker,
+    change_listings,
     check_listings,
     import_listings,
     read_listings,
     remove_security,
+    with_securities,
     write_listings,
 )
 from market_data.loading import load_bars
 from market_data.sessions import days_of
 from market_data.store import Store
+from tests.local_s3 import make_bucket, s3_server
 from trading.bars import NO_SHARES
 from trading.instruments import Instrument
 
@@ -495,3 +503,81 @@ def test_an_earlier_end_bounds_bars_as_of_a_day(store: Store):
     store.write_actions("X", dated_actions([(date(2024, 1, 4), 2.0, 0.0)]), "a file")
     loaded = load_bars(store, "X", "1d", end=date(2024, 1, 3), as_of=date(2024, 1, 4))
     assert closes(loaded) == [100, 100]
+
+
+# Several who write at once.
+
+_WRITER = """
+import sys
+from datetime import date
+from pathlib import Path
+from market_data.action_records import action_records
+from market_data.listings import import_listings
+from market_data.store import Store
+import numpy as np
+home = sys.argv[1]
+store = Store(home if "://" in home else Path(home))
+name, folder, n = sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
+for i in range(n):
+    file = folder / f"{name}{i}.csv"
+    file.write_text(f"ticker,valid_from\\n{name}{i},2020-01-02\\n")
+    import_listings(store, file)
+    one = action_records([(date(2020 + i, 3 if name == "A" else 4, 2), 1.0, 0.5, None, 3)])
+    store.change_actions("X", lambda stored: np.concatenate((stored, one)), name)
+"""
+
+
+def _write_at_once(home: object, folder: Path, n: int) -> None:
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(home), name, str(folder), str(n)],
+            cwd=CHECKOUT,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        )
+        for name in ("A", "B")
+    ]
+    assert [writer.wait(120) for writer in writers] == [0, 0]
+
+
+def test_two_imports_of_listings_and_actions_at_once_lose_nothing(store: Store, tmp_path: Path):
+    _write_at_once(store.home, tmp_path, 25)
+    ids = [one.id for one in read_listings(store).securities]
+    assert sorted(ids) == sorted(f"{name}{i}" for name in "AB" for i in range(25))
+    assert store.read_action_records("X").shape[0] == 50
+
+
+def test_two_imports_at_once_into_a_bucket_lose_nothing(tmp_path: Path):
+    with s3_server():
+        make_bucket("listed")
+        remote = Store(ObjectPath.of("s3://listed/home"), local=tmp_path)
+        _write_at_once(remote.home, tmp_path, 6)
+        ids = [one.id for one in read_listings(remote).securities]
+        assert sorted(ids) == sorted(f"{name}{i}" for name in "AB" for i in range(6))
+        assert remote.read_action_records("X").shape[0] == 12
+
+
+def test_listings_that_contradict_those_stored_meanwhile_are_refused(store: Store, tmp_path: Path):
+    def owner(name: str) -> Listings:
+        return Listings((Security(name, (Ticker("FB", date(2012, 5, 18)),)),))
+
+    write_listings(store, owner("META"))
+    with pytest.raises(DataError, match="META and OTHER both have the ticker FB on 2012-05-18"):
+        change_listings(store, lambda stored: with_securities(stored, owner("OTHER").securities))
+    assert read_listings(store) == owner("META")
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"securities": [{"id": 3}]}', "[]"])
+def test_damaged_listings_are_named(store: Store, text: str):
+    (store.home).mkdir(parents=True, exist_ok=True)
+    (store.home / "listings.json").write_text(text)
+    with pytest.raises(DataError, match=r"stored listings \(listings.json\) are damaged"):
+        read_listings(store)
+
+
+def test_damaged_actions_are_named(store: Store):
+    (store.home / "actions").mkdir(parents=True)
+    (store.home / "actions" / "X.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match=r"X.parquet is damaged or cut off"):
+        store.read_actions("X")
+    with pytest.raises(DataError, match=r"X.parquet is damaged or cut off"):
+        store.write_actions("X", dated_actions([(date(2020, 1, 2), 2.0, 0.0)]), "test")
