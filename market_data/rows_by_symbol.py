@@ -35,6 +35,10 @@ _PAGE_ROWS = 1 << 12
 _MANY_RUNS = 64
 
 
+class NoRowsOfSymbol(DataError):
+    """A file with a column of symbols has none of the one that is asked for."""
+
+
 class BlockFile(Protocol):
     """What gives the rows: see `market_data.reading.BarFile`."""
 
@@ -86,9 +90,12 @@ class _Held:
         How often a row's time is before that of the row before.
     first, last, latest : int
         Least and largest time, and that of the last row, as the file writes them.
+    spans : list of (least, most)
+        Times of each block.
     """
 
     blocks: list[RawBlock] = field(default_factory=list)
+    spans: list[tuple[int, int]] = field(default_factory=list)
     runs: list[_Spilled] = field(default_factory=list)
     n_rows: int = 0
     n_back: int = 0
@@ -101,6 +108,7 @@ class _Held:
         first, last = int(times[0]), int(times[-1])
         n_back = int(np.count_nonzero(times[1:] < times[:-1]))
         least, most = (first, last) if not n_back else (int(times.min()), int(times.max()))
+        self.spans.append((least, most))
         if self.n_rows:
             n_back += first < self.latest
             least, most = min(least, self.first), max(most, self.last)
@@ -161,9 +169,11 @@ class SymbolRows:
 
         Raises
         ------
+        NoRowsOfSymbol
+            If the symbol that is wanted is not there.
         DataError
-            As `BarFile.blocks`; if the symbol that is wanted is not there, or
-            none is named of several; or if the disk is full.
+            As `BarFile.blocks`; if no symbol is named of several; or if the
+            disk is full.
         """
         for block in self._file.blocks():
             self._add(block)
@@ -179,8 +189,8 @@ class SymbolRows:
         listed = ", ".join(there[:8])
         if self._wanted and there and self._wanted not in self._named:
             if len(there) == 1:
-                raise DataError(f"has bars of {there[0]}, not of {self._wanted}")
-            raise DataError(f"has no bars of {self._wanted}; there are {listed}")
+                raise NoRowsOfSymbol(f"has bars of {there[0]}, not of {self._wanted}")
+            raise NoRowsOfSymbol(f"has no bars of {self._wanted}; there are {listed}")
         if len(there) > 1 and not self._wanted and not self._everything:
             raise DataError(f"has {len(there)} symbols ({listed}); state which one")
 
@@ -219,7 +229,7 @@ class SymbolRows:
             for held in self._held.values():
                 if held.blocks:
                     held.runs.append(self._write_run(self._spill, held.blocks))
-                    held.blocks = []
+                    held.blocks, held.spans = [], []
         except OSError as error:
             raise DataError(
                 f"no room to sort the file in {folder}: {error.strerror or error}; "
@@ -327,6 +337,22 @@ class SymbolRows:
         bounds = [first, *inner, last + 1]
         return [Stretch(*pair) for pair in itertools.pairwise(bounds)]
 
+    def months(self, symbol: str) -> Iterator[Stretch]:
+        """Return a stretch for each month that has rows, by the file's own clock, in order."""
+        held = self._held[symbol]
+        first, last = self.span(symbol)
+        edges = np.array([first, last], "datetime64[ns]").astype("datetime64[M]")
+        starts = np.arange(edges[0] + 1, edges[1] + 1).astype("datetime64[ns]")
+        inner = [int(start) for start in starts.astype(np.int64)]
+        for start, stop in itertools.pairwise([first, *inner, last + 1]):
+            month = Stretch(start, stop)
+            spilled = (
+                self._find_row(run, month.first_ns) < self._find_row(run, month.stop_ns)
+                for run in held.runs
+            )
+            if any(spilled) or any(True for _ in self._inside(held, month)):
+                yield month
+
     def load_times(self, symbol: str, stretch: Stretch | None) -> NDArray[np.int64]:
         """Return the times of a stretch, UTC or wall-clock nanoseconds, sorted."""
         held = self._held[symbol]
@@ -375,16 +401,26 @@ class SymbolRows:
         )
 
     def _selected(self, held: _Held, stretch: Stretch | None) -> Iterator[RawBlock]:
-        for block in held.blocks:
-            if stretch is None:
-                yield block
-                continue
+        if stretch is None:
+            yield from held.blocks
+            return
+        for block, inside in self._inside(held, stretch):
+            yield block if bool(inside.all()) else block.select(np.flatnonzero(inside))
+
+    def _inside(
+        self, held: _Held, stretch: Stretch
+    ) -> Iterator[tuple[RawBlock, NDArray[np.bool_]]]:
+        """Return the blocks in memory that have rows of a stretch, and which rows those are."""
+        if not held.blocks:
+            return
+        least, most = (self._file.times.to_ns(ends) for ends in np.array(held.spans).T)
+        near = (least < stretch.stop_ns) & (most >= stretch.first_ns)
+        for i_block in np.flatnonzero(near).tolist():
+            block = held.blocks[i_block]
             ns = self._file.times.to_ns(block.times)
             inside = (ns >= stretch.first_ns) & (ns < stretch.stop_ns)
-            if bool(inside.all()):
-                yield block
-            elif bool(inside.any()):
-                yield block.select(np.flatnonzero(inside))
+            if bool(inside.any()):
+                yield block, inside
 
     def drop(self, symbol: str) -> None:
         """Forget a symbol's rows."""

@@ -54,7 +54,14 @@ def ingest_answers(run: Run) -> None:
             known = frozenset(read_coverage(folder))
         first, last = options.first or date(1900, 1, 1), options.last or date(2200, 1, 1)
         request = BarsRequest(
-            run.symbol, run.frame.name, first, last, _midnight(first), _midnight(last), known
+            run.symbol,
+            run.frame.name,
+            first,
+            last,
+            _midnight(first),
+            _midnight(last),
+            known,
+            scratch=run.store.local,
         )
         fetched = run.source.fetch_actions(run.symbol, first, last)
         actions = as_records(fetched.actions)

@@ -9,6 +9,7 @@ not read again.
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -22,14 +23,14 @@ from market_data.action_records import ACTION_RECORD, as_records
 from market_data.actions_file import actions_beside, read_actions_file
 from market_data.opening import ZIP_SUFFIX, file_digest, find_file, list_members
 from market_data.raw import RawBars
-from market_data.reading import read_raw
+from market_data.reading import BarFile
+from market_data.rows_by_symbol import NoRowsOfSymbol, SymbolRows
 from market_data.sources.protocol import (
     BarsRequest,
     FetchedActions,
     FetchedBars,
     Offer,
 )
-from market_data.times import FileTimes
 
 NAME = "file"
 FROM_NAME, FROM_COLUMN = "name", "column"
@@ -122,24 +123,37 @@ class FilesSource:
         errors: list[str] = []
         for path in self._files_of(request.symbol):
             label = self._label(path)
-            digest = file_digest(find_file(path))
-            if f"{label} {digest}" in request.known:
-                continue
             try:
-                raw = read_raw(path, self._column_symbol(request.symbol))
+                file = find_file(path)
+                digest = file_digest(file)
             except DataError as error:
-                if self.symbol_from == FROM_COLUMN and "has no bars of" in str(error):
-                    continue
                 errors.append(f"{label}: {error}")
                 continue
-            for part in _by_month(raw):
-                yield FetchedBars(
-                    raw=part,
-                    zone=self.timezone,
-                    request=label,
-                    retrieved_at=self.clock.now(),
-                    sha256=digest,
-                )
+            if f"{label} {digest}" in request.known:
+                continue
+            bars = BarFile(file)
+            rows = SymbolRows(
+                bars,
+                wanted=self._column_symbol(request.symbol),
+                folder=request.scratch or Path(tempfile.gettempdir()),
+            )
+            with rows:
+                try:
+                    rows.read()
+                except DataError as error:
+                    elsewhere = isinstance(error, NoRowsOfSymbol) and not self._is_single
+                    if not elsewhere:
+                        errors.append(f"{label}: {error}")
+                    continue
+                for raw in _pages(rows):
+                    yield FetchedBars(
+                        raw=raw,
+                        zone=self.timezone,
+                        request=label,
+                        retrieved_at=self.clock.now(),
+                        # Of the bytes that were read, should the file have changed since.
+                        sha256=bars.digest,
+                    )
         if errors:
             raise DataError("; ".join(errors))
 
@@ -205,26 +219,14 @@ def _members(archive: Path) -> list[Path]:
     return [archive / name for name in names if Path(name).suffix.lower() in _ENDINGS]
 
 
-def _by_month(raw: RawBars) -> Iterator[RawBars]:
-    """Yield the bars of each month as the file writes its times, so that each is checked alone.
+def _pages(rows: SymbolRows) -> Iterator[RawBars]:
+    """Yield a symbol's bars month by month as the file writes its times, each judged alone.
 
-    Daily bars stay together: a year of them is small.
+    Few bars stay together, as those of days do: decades of them are few.
     """
-    n_bars = raw.times.ns.shape[0]
-    months = raw.times.ns.astype("datetime64[ns]").astype("datetime64[M]").astype(np.int64)
-    if n_bars < FEWEST_TO_SPLIT or bool(np.all(months == months[0])):
-        yield raw
+    (symbol,) = rows.symbols
+    if rows.n_rows(symbol) < FEWEST_TO_SPLIT:
+        yield rows.load(symbol)
         return
-    for month in np.unique(months):
-        chosen = np.flatnonzero(months == month)
-        yield RawBars(
-            times=FileTimes(raw.times.ns[chosen], raw.times.aware),
-            prices=raw.prices[:, chosen],
-            bid=None if raw.bid is None else raw.bid[:, chosen],
-            ask=None if raw.ask is None else raw.ask[:, chosen],
-            halted=None if raw.halted is None else raw.halted[chosen],
-            symbol=raw.symbol,
-            has_volume=raw.has_volume,
-            rows=raw.rows[chosen],
-            place_name=raw.place_name,
-        )
+    for month in rows.months(symbol):
+        yield rows.load(symbol, month)

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -58,6 +59,9 @@ class BarsRequest:
         Request and sha256 of answers that are stored already, with a space
         between: a source that can tell without reading the bars leaves
         those answers out.
+    scratch : Path or None
+        Folder of this machine for what does not fit into memory; the system's
+        own for such things if there is none.
     """
 
     symbol: str
@@ -67,6 +71,7 @@ class BarsRequest:
     start: datetime
     end: datetime
     known: frozenset[str] = frozenset()
+    scratch: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

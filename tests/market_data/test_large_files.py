@@ -425,20 +425,21 @@ def test_reading_a_file_without_storing_gives_all_stretches_joined(tmp_path, sto
 
 
 _MEASURED = """
-import resource, sys
+import sys
 from pathlib import Path
+from bench.protocol import peak_bytes
 from market_data import rows_by_symbol
 from market_data.importing import ImportOptions, import_files
 from market_data.store import Store
 options = ImportOptions(stated={"calendar": "24/7"})
 store = Store(sys.argv[1])
 import_files(store, sys.argv[2], options)
-base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+base = peak_bytes()
 rows_by_symbol.SymbolRows.__init__.__kwdefaults__["memory_bytes"] = 8 << 20
 rows_by_symbol.SymbolRows.stretches.__defaults__ = (50_000,)
 (outcome,) = import_files(store, sys.argv[3], options, all_symbols=True)
 assert not outcome.errors, outcome.errors
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) // 1024)
+print((peak_bytes() - base) >> 20)
 """
 
 

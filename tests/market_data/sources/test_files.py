@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +17,17 @@ import pytest
 
 from foundation.errors import DataError
 from market_data.ingestion import IngestionOptions, ingest
+from market_data.opening import file_digest
+from market_data.rows_by_symbol import SymbolRows
 from market_data.sessions import days_of
 from market_data.sources.files import FilesSource
+from market_data.store import Store
 from market_data.timeframes import MINUTE_NS
 from tests.market_data.sources.making import day, local_days, minutes
+from tests.market_data.sources.servers import Series
 from tests.market_data.sources.test_ingestion import files_of, only
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -141,7 +151,9 @@ def test_a_file_that_is_stored_is_not_read_again(store, series, tmp_path, monkey
     path.write_text(as_csv(series))
     bring(store, FilesSource(path))
     before = files_of(store.home)
-    monkeypatch.setattr("market_data.sources.files.read_raw", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(
+        "market_data.sources.files.SymbolRows", lambda *_, **__: pytest.fail("read again")
+    )
     one = bring(store, FilesSource(path))
     assert one.partitions == ()
     assert not one.failed
@@ -195,6 +207,152 @@ def test_a_large_file_is_checked_and_stored_month_by_month(store, series, tmp_pa
     assert [part.n_new for part in one.partitions] == [21, 20]
     np.testing.assert_array_equal(stored_prices(store), series.prices)
     assert bring(store, FilesSource(path)).partitions == ()
+
+
+def as_minutes(series, symbol=""):
+    """Write minute bars with UTC times."""
+    head = "ticker," if symbol else ""
+    times = series.ns.astype("datetime64[ns]").astype("datetime64[s]").astype(str)
+    rows = [
+        f"{symbol + ',' if symbol else ''}{time}Z,{','.join(map(repr, numbers))}"
+        for time, numbers in zip(times.tolist(), series.prices.T.tolist(), strict=True)
+    ]
+    return "\n".join([f"{head}time,open,high,low,close,volume", *rows]) + "\n"
+
+
+@pytest.mark.parametrize("order", ["oldest first", "newest first", "shuffled"])
+@pytest.mark.parametrize("n_bytes", [1_000, 1 << 30])
+def test_months_of_a_large_file_come_one_by_one_from_memory_or_disk(
+    store, xnys, tmp_path, monkeypatch, order, n_bytes
+):
+    monkeypatch.setattr("market_data.sources.files.FEWEST_TO_SPLIT", 10)
+    monkeypatch.setattr("market_data.reading._BLOCK_BYTES", 5_000)
+    monkeypatch.setitem(SymbolRows.__init__.__kwdefaults__, "memory_bytes", n_bytes)
+    # Three days before a month without bars, and three after it.
+    one, other = (
+        minutes(xnys, "2024-01-29", "2024-01-31"),
+        minutes(xnys, "2024-03-01", "2024-03-05"),
+    )
+    series = Series(np.append(one.ns, other.ns), np.concatenate([one.prices, other.prices], axis=1))
+    header, *lines = as_minutes(series).splitlines()
+    draws = np.random.default_rng(3)
+    lines = {
+        "oldest first": lines,
+        "newest first": lines[::-1],
+        "shuffled": [lines[i] for i in draws.permutation(len(lines))],
+    }[order]
+    path = tmp_path / "ACME.csv"
+    path.write_text("\n".join([header, *lines]) + "\n")
+    source = FilesSource(path, calendar="XNYS")
+    done = bring(store, source, timeframe="1m")
+    assert [part.n_new for part in done.partitions] == [3 * 390, 3 * 390]
+    columns, _ = store.read_columns("ACME", "1m")
+    np.testing.assert_array_equal(columns.ts, series.ns)
+    np.testing.assert_array_equal(columns.prices, series.prices)
+
+
+def test_rows_put_aside_are_gone_when_the_ingestion_is_over(store, series, tmp_path, monkeypatch):
+    monkeypatch.setitem(SymbolRows.__init__.__kwdefaults__, "memory_bytes", 100)
+    seen = []
+    write = SymbolRows._write_held
+    monkeypatch.setattr(
+        SymbolRows, "_write_held", lambda self, folder: (seen.append(folder), write(self, folder))
+    )
+    path = tmp_path / "ACME.csv"
+    path.write_text(as_csv(series))
+    before = set(os.listdir("/proc/self/fd"))
+    assert not bring(store, FilesSource(path)).failed
+    # Beside the data: what is kept for temporary files may itself be memory.
+    assert set(seen) == {store.home}
+    assert set(os.listdir("/proc/self/fd")) <= before
+    np.testing.assert_array_equal(stored_prices(store), series.prices)
+
+
+_MEASURED = """
+import sys
+from pathlib import Path
+from bench.protocol import peak_bytes
+from market_data import reading, rows_by_symbol
+from market_data.ingestion import ingest
+from market_data.sources import files
+from market_data.store import Store
+files.FEWEST_TO_SPLIT = 10
+reading._BLOCK_BYTES = 1 << 20
+store = Store(sys.argv[1])
+def bring(path):
+    report = ingest(store, files.FilesSource(Path(path), calendar="24/7"), ["AA"], "1m")
+    assert not report.failed, report
+bring(sys.argv[2])
+base = peak_bytes()
+rows_by_symbol.SymbolRows.__init__.__kwdefaults__["memory_bytes"] = 8 << 20
+bring(sys.argv[3])
+print((peak_bytes() - base) >> 20)
+"""
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    header = "time,open,high,low,close,volume\n"
+    paths = {}
+    for name, n_bars in (("small", 100), ("large", 3_000_000)):
+        ns = np.datetime64("2020-01-01T00:00", "m") + np.arange(n_bars)
+        paths[name] = tmp_path / f"{name}.csv"
+        with paths[name].open("w") as file:
+            file.write(header)
+            file.writelines(f"{time}:00Z,10,11,9,10,100\n" for time in ns.astype(str).tolist())
+    home = tmp_path / "home"
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURED, str(home), str(paths["small"]), str(paths["large"])],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # The rows alone are 2,000,000 x 56 bytes = 160 MiB; blocks on their way, a
+    # run of 8 MiB that is sorted and a month of bars take less.
+    assert int(done.stdout) < 110
+    assert Store(home).find_series("AA", "1m").rows == 3_000_000
+
+
+def test_files_of_one_symbol_each_can_be_asked_by_their_column(store, series, tmp_path):
+    (tmp_path / "first.csv").write_text(as_csv(Series(series.ns, series.prices + 1), "OTHER"))
+    (tmp_path / "second.csv").write_text(as_csv(series, "ACME"))
+    one = bring(store, FilesSource(tmp_path, symbol_from="column"))
+    assert (one.error, one.total("n_new")) == ("", 41)
+    np.testing.assert_array_equal(stored_prices(store), series.prices)
+
+
+def test_a_single_file_of_another_symbol_is_refused(store, series, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(as_csv(series, "OTHER"))
+    assert bring(store, FilesSource(path)).error == "x.csv: has bars of OTHER, not of ACME"
+
+
+def test_the_sha256_is_that_of_the_bytes_that_were_read(store, series, tmp_path, monkeypatch):
+    path = tmp_path / "acme.csv"
+    path.write_text(as_csv(series)[:-1])
+    whole = as_csv(series)
+
+    def replaced_meanwhile(file):
+        digest = file_digest(file)
+        path.write_text(whole)
+        return digest
+
+    monkeypatch.setattr("market_data.sources.files.file_digest", replaced_meanwhile)
+    bring(store, FilesSource(path))
+    (part,) = store.read_provenance("ACME", "1d")
+    assert part.provenance.sha256 == hashlib.sha256(whole.encode()).hexdigest()
+
+
+def test_an_archive_that_is_cut_off_does_not_stop_the_files_after_it(store, series, tmp_path):
+    with gzip.open(tmp_path / "ACME_1.csv.gz", "wt") as file:
+        file.write(as_csv(series))
+    content = (tmp_path / "ACME_1.csv.gz").read_bytes()
+    (tmp_path / "ACME_1.csv.gz").write_bytes(content[: len(content) // 2])
+    (tmp_path / "ACME_2.csv").write_text(as_csv(series))
+    one = bring(store, FilesSource(tmp_path))
+    assert one.error.startswith("ACME_1.csv.gz: cannot be uncompressed, damaged or cut off")
+    assert one.total("n_new") == 41
 
 
 @pytest.mark.parametrize(
