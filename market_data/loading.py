@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -63,6 +63,9 @@ class LoadedBars:
     stored_under : tuple of str
         Symbols under which the bars are stored: the tickers that the security
         had; none for bars of a file.
+    loaded_at : datetime or None
+        Just before they were read, by the store's clock: what changes later is
+        not in them. None for bars of a file.
     """
 
     bars: Bars
@@ -74,6 +77,7 @@ class LoadedBars:
     stored_finer: str = ""
     asked: str = ""
     stored_under: tuple[str, ...] = ()
+    loaded_at: datetime | None = None
 
 
 def load_bars(
@@ -141,6 +145,7 @@ def load_bars(
     """
     if as_of is not None:
         end = as_of if end is None else min(end, as_of)
+    loaded_at = source.clock.now() if isinstance(source, Store) else None
     read = _read(source, symbol, timeframe, end, as_of, instrument, timezone, store, extended_hours)
     columns = read.columns
     if end is not None:
@@ -186,6 +191,7 @@ def load_bars(
         stored_finer,
         symbol,
         read.stored_under,
+        loaded_at,
     )
 
 

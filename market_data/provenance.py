@@ -253,8 +253,14 @@ def _as_rows(flags: NDArray[np.bool_] | None) -> NDArray[np.float64] | None:
     return None if flags is None else flags[np.newaxis].astype(np.float64)
 
 
-def revision_rows(revisions: Sequence[Revision], by: Provenance) -> pa.Table:
-    """Return revisions as rows, in order of time."""
+def revision_rows(revisions: Sequence[Revision], by: Provenance, *, at: datetime) -> pa.Table:
+    """Return revisions as rows, in order of time.
+
+    Parameters
+    ----------
+    at : datetime
+        When stored bars change, aware; the answer may have come long before.
+    """
     ts = np.concatenate([one.ts for one in revisions])
     n_rows = ts.shape[0]
     return _table(
@@ -267,7 +273,7 @@ def revision_rows(revisions: Sequence[Revision], by: Provenance) -> pa.Table:
             "source": [by.source] * n_rows,
             "request": [by.request] * n_rows,
             "sha256": [by.sha256] * n_rows,
-            "revised_at": [by.retrieved_at] * n_rows,
+            "revised_at": [at] * n_rows,
         },
     )
 

@@ -110,6 +110,11 @@ SOURCE_MARK = "@"
 # A writer of a bucket that was not alone begins again, at most so often.
 _N_TRIES = 20
 
+# From the tables of quarantine and of revisions, these with what changes now,
+# to rows that are new in quarantine; may be asked again where another writer
+# was faster.
+ToQuarantine = Callable[[pa.Table, pa.Table], pa.Table]
+
 
 class Store:
     """Bars, corporate actions, instruments and sessions under one data home.
@@ -123,7 +128,7 @@ class Store:
         Folder of this machine for what is made of the store and may be
         deleted, such as the catalogue; `home` itself if it is one.
     clock : Clock, optional
-        For the times of revisions whose provenance isn't given.
+        For the times at which bars change and are loaded.
     """
 
     def __init__(
@@ -133,7 +138,7 @@ class Store:
             home = ObjectPath.of(home) if home.startswith(SCHEME) else Path(home)
         self.home = home
         self.local = local or (data_home() if isinstance(home, ObjectPath) else home)
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
 
     # Series of bars.
 
@@ -173,6 +178,7 @@ class Store:
         source: str,
         overwrite: bool = False,
         provenance: Provenance | None = None,
+        quarantine: ToQuarantine | None = None,
     ) -> Series:
         """Merge bars into a series.
 
@@ -191,6 +197,10 @@ class Store:
             changes is kept as a revision.
         provenance : Provenance, optional
             Recorded with each part that changes, or is new to its source.
+        quarantine : callable, optional
+            Tells which of the bars nobody should trade on. They go into
+            quarantine in the one step that stores the bars, so that there is
+            no moment at which they can be read as good ones.
 
         Returns
         -------
@@ -218,8 +228,6 @@ class Store:
             known = [] if before is None else self._read_provenance(folder, before)
             noted = [] if provenance is None else provenance_of(merged, provenance, known)
             changed = [part for part, one in merged.items() if one.changed]
-            if before is not None and not changed and not noted and source in before.sources:
-                return before
             kept = {} if before is None else {part_of(file.name): file for file in before.files}
             for part in changed:
                 kept[part] = merged[part].file
@@ -239,11 +247,18 @@ class Store:
                 after = replace(after, provenance=write_records(folder, PROVENANCE, table))
             revised = [one.revision for one in merged.values() if one.revision is not None]
             if any(one.ts.shape[0] for one in revised):
-                by = provenance or Provenance(source, "", self._clock.now(), "")
+                by = provenance or Provenance(source, "", self.clock.now(), "")
                 rows = [read_records(folder, after.revisions, REVISIONS)]
-                rows.append(revision_rows(revised, by))
+                # Bars are as they were until now, however long ago the answer came.
+                rows.append(revision_rows(revised, by, at=self.clock.now()))
                 name = write_records(folder, REVISIONS, pa.concat_tables(rows))
                 after = replace(after, revisions=name)
+            if quarantine is not None:
+                held = read_records(folder, after.quarantine, QUARANTINE)
+                new = quarantine(held, read_records(folder, after.revisions, REVISIONS))
+                if new.num_rows:
+                    name = write_records(folder, QUARANTINE, pa.concat_tables([held, new]))
+                    after = replace(after, quarantine=name)
             return after
 
         after = self._change_series(symbol, timeframe, change)

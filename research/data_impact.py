@@ -64,6 +64,8 @@ def bars_used(request: BacktestRequest, all_loaded: Iterable[LoadedBars]) -> lis
         bars = loaded.bars
         if bars.n_bars == 0:
             continue
+        if loaded.loaded_at is None:
+            raise ValueError("bars of the store carry the time at which they were read")
         spans = [(loaded.stored or bars.timeframe, bars.timeframe, bars)]
         if bars.finer is not None and bars.finer.n_bars:
             finer = bars.finer
@@ -79,7 +81,7 @@ def bars_used(request: BacktestRequest, all_loaded: Iterable[LoadedBars]) -> lis
             last = int(part.close_ts[-1]) - 1
             # Bars of a security lie under each of its tickers.
             used += [
-                BarsUsed(name, stored, asked, first, last, loaded.fingerprint)
+                BarsUsed(name, stored, asked, first, last, loaded.fingerprint, loaded.loaded_at)
                 for name in loaded.stored_under or (bars.instrument.symbol,)
             ]
     return used
@@ -178,7 +180,7 @@ def as_json(one: RunImpact) -> dict[str, Any]:
         "kind": use.kind.value,
         "run_id": use.run_id,
         "strategy": one.strategy or None,
-        "used_at": use.used_at.isoformat(),
+        "used_at": use.bars.read_at.isoformat(),
         "symbol": use.bars.symbol,
         "timeframe": use.bars.timeframe,
         "asked_timeframe": use.bars.asked_timeframe,

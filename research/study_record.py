@@ -110,7 +110,7 @@ def put_on_record(
         clock=clock,
     )
     runs = RunKind.SWEEP if kind is StudyKind.SWEEP else RunKind.STUDY
-    record_bars_used(engine, runs, study_id, used, clock=clock)
+    record_bars_used(engine, runs, study_id, used)
     studies = list_studies(
         engine, name=document.name, instruments=instruments, timeframe=document.timeframe
     )

@@ -27,7 +27,6 @@ from sqlalchemy import (
     select,
 )
 
-from foundation.clock import Clock, SystemClock
 from foundation.columns import EnumText, Int64, UtcTimestamp, is_one_of, metadata
 from foundation.database import read_transaction, run_write
 
@@ -77,6 +76,9 @@ class BarsUsed:
         included, UTC nanoseconds.
     digest : str
         Of the loaded bars' content.
+    read_at : datetime
+        Just before they were read, aware. A study may go on for hours after
+        it: what changes meanwhile is not in its result.
     """
 
     symbol: str
@@ -85,6 +87,7 @@ class BarsUsed:
     first_ns: int
     last_ns: int
     digest: str
+    read_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +118,11 @@ class BarChanges:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A stored row: who used what, and when."""
+    """A stored row: who used what."""
 
     kind: RunKind
     run_id: str
     bars: BarsUsed
-    used_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +156,8 @@ def record_bars_used(
     kind: RunKind,
     run_id: str,
     used: Sequence[BarsUsed],
-    *,
-    clock: Clock | None = None,
 ) -> None:
     """Store which bars a run uses, in the place of what it used the last time."""
-    now = (clock or SystemClock()).now()
 
     def work(connection: Connection) -> None:
         own = (run_bars.c.kind == kind) & (run_bars.c.run_id == run_id)
@@ -174,7 +173,7 @@ def record_bars_used(
                     first_ns=one.first_ns,
                     last_ns=one.last_ns,
                     digest=one.digest,
-                    used_at=now,
+                    used_at=one.read_at,
                 )
             )
 
@@ -200,8 +199,8 @@ def list_uses(engine: Engine, *, symbol: str | None = None) -> list[Use]:
                     row.first_ns,
                     row.last_ns,
                     row.digest,
+                    row.used_at,
                 ),
-                row.used_at,
             )
             for row in connection.execute(query)
         ]
@@ -227,7 +226,7 @@ def impact(uses: Sequence[Use], changes: Sequence[BarChanges]) -> list[Impact]:
         changed = by_series.get((use.bars.symbol, use.bars.timeframe))
         if changed is None:
             continue
-        used_ns = round(use.used_at.timestamp() * 1_000_000) * 1000
+        used_ns = round(use.bars.read_at.timestamp() * 1_000_000) * 1000
         chosen = (changed.ts >= use.bars.first_ns) & (changed.ts <= use.bars.last_ns)
         chosen &= changed.changed_at > used_ns
         if not bool(chosen.any()):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from foundation.errors import DataError
 from foundation.files import atomic_file
@@ -31,7 +32,7 @@ from market_data.pairs.merging import (
     Rule,
     merge_sources,
 )
-from market_data.provenance import Provenance
+from market_data.provenance import Provenance, quarantine_rows
 from market_data.series import Series
 from market_data.sessions import SessionTable
 from market_data.store import Store, base_symbol
@@ -149,7 +150,7 @@ def merge_stored(
     Notes
     -----
     The same sources and rules give the same bytes. A bar that a person has
-    released stays released as long as its reason is the same.
+    released stays released as long as its values are the same.
     """
     for name in names:
         if base_symbol(name) != symbol or name == symbol:
@@ -162,6 +163,19 @@ def merge_stored(
     asked = {"sources": list(names), "rules": asdict(rules)}
     before = store.find_series(symbol, timeframe)
     revised = 0 if before is None else store.read_revisions(symbol, timeframe).num_rows
+    bad = merged.columns.ts[merged.quarantined(rules)]
+    reason = quarantine_reason(merged.sources, rules)
+    n_new = 0
+
+    def keep_from_trading(held: pa.Table, revisions: pa.Table) -> pa.Table:
+        nonlocal n_new
+        ts = bad[~np.isin(bad, _in_force_or_released(held, revisions))]
+        n_new = int(ts.shape[0])
+        return quarantine_rows(ts, reason=reason, by=BY, at=store.clock.now())
+
+    # Bars and quarantine change in one step: were the one there before the
+    # other, a merge that is killed between them would leave bars that nobody
+    # should trade on to be traded on.
     series = store.write_bars(
         symbol,
         timeframe,
@@ -170,32 +184,34 @@ def merge_stored(
         source=f"merged of {', '.join(names)}",
         overwrite=overwrite,
         provenance=Provenance(BY, json.dumps(asked, sort_keys=True), at, digest),
+        quarantine=keep_from_trading,
     )
     write_bar_provenance(store, symbol, timeframe, merged, rules)
     changes = store.read_revisions(symbol, timeframe).slice(revised)
     changed = np.unique(column_values(changes["ts"], "i8")).shape[0]
-    undecided, quarantined = _quarantine(store, symbol, timeframe, merged, rules, at)
-    return MergeReport(merged, series, int(changed), quarantined, undecided, count_rules(merged))
+    return MergeReport(merged, series, int(changed), n_new, int(bad.shape[0]), count_rules(merged))
 
 
-def _quarantine(
-    store: Store,
-    symbol: str,
-    timeframe: str,
-    merged: MergedSeries,
-    rules: MergeRules,
-    at: datetime,
-) -> tuple[int, int]:
-    """Put bars that no rule decides into quarantine, but for those a person released."""
-    bad = merged.columns.ts[merged.quarantined(rules)]
-    reason = quarantine_reason(merged.sources, rules)
-    known = store.read_quarantine(symbol, timeframe, in_force=False)
-    there = column_values(known["ts"], "i8") * 1000
-    same = np.array([text == reason for text in known["reason"].to_pylist()], np.bool_)
-    new = bad[~np.isin(bad, there[same])]
-    if new.shape[0] == 0:
-        return int(bad.shape[0]), 0
-    return int(bad.shape[0]), store.quarantine(symbol, timeframe, new, reason=reason, by=BY, at=at)
+def _in_force_or_released(held: pa.Table, revisions: pa.Table) -> NDArray[np.int64]:
+    """Return the bars that a merge leaves as they are: in quarantine, or released by a person.
+
+    Who released a bar has seen it as it was then: if its values have changed
+    since, the bar is judged anew.
+    """
+    ts = column_values(held["ts"], "i8") * 1000
+    by_merge = np.array([who == BY for who in held["quarantined_by"].to_pylist()], np.bool_)
+    released_at = column_values(held["released_at"], "i8", missing=-1)
+    changed_at = dict(
+        zip(
+            (column_values(revisions["ts"], "i8") * 1000).tolist(),
+            column_values(revisions["revised_at"], "i8").tolist(),
+            strict=True,
+        )
+    )
+    # Revisions are kept in the order in which they came: the last one stays.
+    last_change = np.array([changed_at.get(int(one), -1) for one in ts], np.int64)
+    stays = by_merge & (released_at > last_change)
+    return ts[(released_at < 0) | stays]
 
 
 def quarantine_reason(sources: Sequence[str], rules: MergeRules) -> str:

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from foundation.clock import FixedClock
 from market_data.columns import BarColumns
 from market_data.sample_set import load_sample
 from market_data.store import Store
@@ -182,8 +181,8 @@ def test_sweeps_and_studies_used_their_bars_too(store, tmp_path, sqlite_engine):
 
 def test_only_bars_within_the_span_changed_after_the_use_count(sqlite_engine):
     hour = 3_600 * 10**9
-    used = BarsUsed("X", "1m", "1h", 10 * hour, 20 * hour, "d" * 64)
-    record_bars_used(sqlite_engine, RunKind.SWEEP, "s1", [used], clock=FixedClock(NOON))
+    used = BarsUsed("X", "1m", "1h", 10 * hour, 20 * hour, "d" * 64, NOON)
+    record_bars_used(sqlite_engine, RunKind.SWEEP, "s1", [used])
     uses = list_uses(sqlite_engine, symbol="X")
     at = round(NOON.timestamp()) * 10**9
     changes = BarChanges(
@@ -202,8 +201,8 @@ def test_only_bars_within_the_span_changed_after_the_use_count(sqlite_engine):
 
 
 def test_recording_again_replaces_what_was_used(sqlite_engine):
-    one = BarsUsed("X", "1d", "1d", 0, 1, "a" * 64)
-    other = BarsUsed("Y", "1d", "1d", 0, 1, "b" * 64)
-    record_bars_used(sqlite_engine, RunKind.STUDY, "r", [one, other], clock=FixedClock(NOON))
-    record_bars_used(sqlite_engine, RunKind.STUDY, "r", [other], clock=FixedClock(NOON))
+    one = BarsUsed("X", "1d", "1d", 0, 1, "a" * 64, NOON)
+    other = BarsUsed("Y", "1d", "1d", 0, 1, "b" * 64, NOON)
+    record_bars_used(sqlite_engine, RunKind.STUDY, "r", [one, other])
+    record_bars_used(sqlite_engine, RunKind.STUDY, "r", [other])
     assert [use.bars for use in list_uses(sqlite_engine)] == [other]

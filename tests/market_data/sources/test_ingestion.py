@@ -138,7 +138,8 @@ def test_a_revision_of_a_recent_bar_is_stored_with_what_it_was(store, alpaca, ba
     old = bars.prices[:, -400].copy()
     bars.prices[3, -400] = old[3] + 0.01
     bars.prices[1, -400] = old[1] + 0.01
-    one = only(ingest(store, alpaca, ["AAPL"], "1m", since(), clock=clock))
+    timed = Store(store.home, clock=clock)
+    one = only(ingest(timed, alpaca, ["AAPL"], "1m", since(), clock=clock))
     assert (one.total("n_new"), one.total("n_revised")) == (0, 1)
     rows = store.read_revisions("AAPL", "1m").to_pylist()
     assert [(row["field"], row["old"], row["new"]) for row in rows] == [
