@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from market_data.store import Store
     from research.backtest import BacktestRequest
     from research.optimisation import Optimisation
+    from research.parameter_sets import Values
     from research.study_runs import Written
-    from research.sweeping import Values
     from research.walk_forward import WalkForward
 
 Metadata = dict[str, Any]
@@ -275,7 +275,7 @@ def _asked(
     context: AssetExecutionContext, config: StudyOptions, settings: Settings, database: Engine
 ) -> "tuple[BacktestRequest, Values, Store]":
     """Return what a launchpad's options ask for."""
-    from research.sweeping import declared_values, read_values
+    from research.parameter_sets import declared_values, read_values
     from trading.document import version_hash
 
     document = find_document(config.strategy, database)

@@ -88,6 +88,7 @@ def sweep(
                 )
             ),
             "Sessions": f"{finished.start} to {finished.end}",
+            "Page": MetadataValue.path(written.directory / "study.html"),
             "Folder": MetadataValue.path(written.directory),
             "Strategy version": finished.version,
         }
@@ -97,9 +98,10 @@ def sweep(
 def _run(
     context: AssetExecutionContext, config: SweepOptions, settings: Settings, database: Engine
 ) -> "tuple[Written[Sweep], list[int]]":
+    from research.parameter_sets import declared_values
     from research.study_runs import run_recorded_sweep
     from research.sweep_choice import ChoiceOptions
-    from research.sweeping import best_sets, check_figure, declared_values
+    from research.sweeping import best_sets, check_figure
     from trading.document import version_hash
 
     check_figure(config.sort)
@@ -128,7 +130,7 @@ def _run(
 
 
 def _values(name: str, text: str) -> tuple[float, ...]:
-    from research.sweeping import read_values
+    from research.parameter_sets import read_values
 
     try:
         return read_values(text)

@@ -50,7 +50,7 @@ def _prepare(n_bars: int, sides: tuple[int, int]) -> tuple[Any, Any]:
     from market_data.building import bars_from_arrays
     from market_data.loading import LoadedBars
     from research.backtest import BacktestRequest
-    from research.sweeping import PreparedSets, choose_sets
+    from research.parameter_sets import PreparedSets, choose_sets
     from trading.document import load_document, version_hash
     from trading.expressions.strategy import resolve_strategy
     from trading.instruments import Instrument

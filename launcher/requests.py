@@ -259,7 +259,7 @@ def _check_values(document: StrategyDocument, what: Work, given: dict[str, str])
         values = {name: options.number(text, name) for name, text in given.items()}
         bind(resolve_strategy(document), values)
         return
-    from research.sweeping import read_values
+    from research.parameter_sets import read_values
     from trading.document import check_values
 
     for name, text in given.items():

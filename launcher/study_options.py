@@ -92,7 +92,7 @@ def read_sets(
     texts: list[str] | None, strategy: Path
 ) -> tuple[dict[str, tuple[float, ...]], dict[str, float]]:
     """Return what ``--set`` lets vary, all declared ranges by default, and what it fixes."""
-    from research.sweeping import declared_values
+    from research.parameter_sets import declared_values
     from trading.document import load_document
 
     given = {name: values_of(text, name) for name, text in options.named_values(texts).items()}
@@ -113,7 +113,7 @@ def values_of(text: str, name: str) -> tuple[float, ...]:
     typer.BadParameter
         If the text means none.
     """
-    from research.sweeping import read_values
+    from research.parameter_sets import read_values
 
     try:
         return read_values(text)

@@ -75,9 +75,10 @@ def sweep(
     """
     first, last = options.session_date(start, "--start"), options.session_date(end, "--end")
     texts = options.named_values(set_)
+    from research.parameter_sets import declared_values
     from research.study_runs import run_recorded_sweep
     from research.sweep_choice import ChoiceOptions
-    from research.sweeping import best_sets, check_figure, declared_values
+    from research.sweeping import best_sets, check_figure
     from trading.document import load_document
 
     check_figure(sort)
@@ -112,6 +113,7 @@ def sweep(
     _print_best(finished, best, sort)
     _print_choice(written.about["choice"], choose)
     print(f"Sweep: {directory}")
+    print(f"Page: {directory / 'study.html'}")
 
 
 def _print_best(finished: Sweep, best: list[int], sort: str) -> None:

@@ -29,6 +29,7 @@ from foundation.progress import Progress, silent
 from market_data.store import Store
 from research.backtest import ENGINE_VERSION, BacktestRequest
 from research.deflation import Trials, effective_trials
+from research.parameter_sets import PreparedSets, Values, check_values_named, count_sets, load_sets
 from research.plateau import QUANTILE, Choice, choose
 from research.set_figures import (
     check_objective,
@@ -38,7 +39,6 @@ from research.set_figures import (
     set_returns,
 )
 from research.spans import LinkedSets, SetsRun, Span, threads_of
-from research.sweeping import PreparedSets, Values, check_values_named, count_sets, load_sets
 from research.windows import add_up, sum_set_headers
 from trading.expressions.strategy import ResolvedStrategy, bind, resolve_strategy
 from trading.sweep import groups

@@ -60,6 +60,9 @@ class Choice:
         Sets within the neighbourhood that were run, the set itself included.
     by_steps : bool
         Whether neighbours are those within one step of the grid, or the nearest.
+    plateau_neighbours, peak_neighbours : int64 arrays
+        Places of the sets around the plateau and around the peak, themselves
+        included; empty when no set has a score.
     """
 
     i_plateau: int
@@ -68,6 +71,8 @@ class Choice:
     plateau_scores: FloatArray
     n_neighbours: NDArray[np.int64]
     by_steps: bool
+    plateau_neighbours: NDArray[np.int64]
+    peak_neighbours: NDArray[np.int64]
 
     def chosen(self, pick: Pick) -> int:
         """Return the place of the set that was picked."""
@@ -151,10 +156,16 @@ class Neighbourhoods:
         """Choose a plateau and a peak by scores; see `choose`."""
         scores = np.where(np.isfinite(scores), scores, np.nan).astype(np.float64)
         plateau = self._plateau_scores(scores)
+        i_plateau, i_peak = _best(plateau, scores), _best(scores, plateau)
         return Choice(
-            _best(plateau, scores), _best(scores, plateau), scores, plateau,
-            self._present.sum(axis=1), self.by_steps,
+            i_plateau, i_peak, scores, plateau, self._present.sum(axis=1), self.by_steps,
+            self._around(i_plateau), self._around(i_peak),
         )  # fmt: skip
+
+    def _around(self, place: int) -> NDArray[np.int64]:
+        if place < 0:
+            return np.zeros(0, np.int64)
+        return np.sort(self._neighbours[place][self._present[place]])
 
     def _plateau_scores(self, scores: FloatArray) -> FloatArray:
         defined = np.isfinite(scores)
@@ -182,6 +193,52 @@ def _best(first: FloatArray, then: FloatArray) -> int:
         return -1
     top = np.flatnonzero(first == np.nanmax(first))
     return int(top[np.argmax(then[top])])
+
+
+def telling(
+    values: Mapping[str, Sequence[float]],
+    sets: Sequence[Mapping[str, float]],
+    shown: FloatArray,
+) -> dict[str, float]:
+    """Tell how much of a figure's variance each parameter explains by itself, most first.
+
+    Epsilon squared of an analysis of variance by all parameters without
+    interactions: the share that a parameter's groups explain, less what as many
+    groups explain of the rest by chance. Exact on a whole grid; where sets are
+    scattered, what parameters share is counted for each of them. Kelley (1935),
+    An Unbiased Correlation Ratio Measure, PNAS 21 (9).
+
+    Parameters
+    ----------
+    values : mapping
+        The values of each parameter; those with a single one are left out.
+    shown : float64 array, shape (n_sets,)
+        NaN where the figure is not defined: such sets don't count.
+
+    Returns
+    -------
+    dict of parameter to float
+        0 to 1; equal ones by their number of values, then as given.
+    """
+    known = np.isfinite(shown)
+    y = shown[known]
+    varied = [name for name, own in values.items() if len(set(own)) > 1]
+    between, n_groups = {}, {}
+    for name in varied:
+        x = np.array([one[name] for one in sets], np.float64)[known]
+        _, group = np.unique(x, return_inverse=True)
+        n = np.bincount(group)
+        means = np.bincount(group, y) / n
+        between[name] = float((n * (means - y.mean()) ** 2).sum()) if len(y) else 0.0
+        n_groups[name] = len(n)
+    total = float(((y - y.mean()) ** 2).sum()) if len(y) else 0.0
+    n_free = len(y) - 1 - sum(n - 1 for n in n_groups.values())
+    rest = max(total - sum(between.values()), 0.0) / n_free if n_free > 0 else 0.0
+    found = {
+        name: max(between[name] - (n_groups[name] - 1) * rest, 0.0) / total if total > 0.0 else 0.0
+        for name in varied
+    }
+    return dict(sorted(found.items(), key=lambda item: (-item[1], -len(set(values[item[0]])))))
 
 
 def explain(

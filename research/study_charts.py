@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from research import look
 from research.charts import empty_chart, histogram_edges
 from research.look import Theme
+from research.plateau import telling, words
 from research.thinning import kept_rows
 
 FloatArray = NDArray[np.float64]
@@ -20,6 +21,8 @@ _PERCENT = ".2~%"
 _RATIO = ",.2~f"
 # Cells of a heat map that still hold a readable number.
 _N_TEXT_CELLS = (16, 24)
+# Room for a mark before a number: em spaces, which no browser folds.
+_BESIDE = "\u2003" * 5
 CHOSEN, OTHER, DEFAULT = look.BLUE, look.VERMILION, look.GREY
 
 
@@ -44,15 +47,19 @@ def number_format(figure: str) -> str:
     return _PERCENT if fraction else _RATIO
 
 
+def cell_text(figure: str, value: float) -> str:
+    """Write a figure in a cell of a heat map; nothing where it is not defined."""
+    if not np.isfinite(value):
+        return ""
+    if number_format(figure) == _PERCENT:
+        return f"{100.0 * value:.3g} %"
+    # A number that rounds to zero has no sign.
+    return f"{round(value, 2) + 0.0:,.2f}"
+
+
 def days(dates: IntArray) -> list[str]:
     """Return session dates as text."""
     return [str(one) for one in dates.astype("datetime64[D]")]
-
-
-def axes_of(values: Mapping[str, Sequence[float]]) -> list[str]:
-    """Return the parameters that vary, those with most values first; equal ones keep their order."""
-    varied = [name for name, found in values.items() if len(set(found)) > 1]
-    return sorted(varied, key=lambda name: -len(set(values[name])))
 
 
 def plateau_chart(
@@ -64,9 +71,11 @@ def plateau_chart(
     i_plateau: int,
     i_peak: int,
     scattered: bool = False,
+    title: str = "",
+    axes: Sequence[str] = (),
     theme: Theme = Theme.LIGHT,
 ) -> go.Figure:
-    """Draw a figure over the two parameters with most values, plateau and peak marked.
+    """Draw a figure over the two parameters that tell most of it, plateau and peak marked.
 
     Parameters
     ----------
@@ -75,9 +84,13 @@ def plateau_chart(
     scattered : bool
         Whether each set is a point, or the grid's cells are drawn with all
         other parameters as the plateau has them.
+    title : str
+        ``<Objective> over the parameters`` when empty.
+    axes : sequence of str
+        Parameters that vary, those to draw first; by what they tell when empty.
     """
-    title = f"{look.words(objective).capitalize()} over the parameters"
-    names = axes_of(values)
+    title = title or f"{look.words(objective).capitalize()} over the parameters"
+    names = list(axes) or list(telling(values, sets, shown))
     if not names or i_plateau < 0:
         return empty_chart(title, "No set to choose", theme=theme)
     if len(names) == 1:
@@ -94,26 +107,28 @@ def plateau_chart(
     text = number_format(objective)
     small = len(xs) <= _N_TEXT_CELLS[0] and len(ys) <= _N_TEXT_CELLS[1]
     crosses = np.nanmin(grid, initial=0) < 0 < np.nanmax(grid, initial=0)
+    marks = _markers(sets, i_plateau, i_peak, rest)
+    numbers = np.array([[cell_text(objective, cell) for cell in row] for row in grid], object)
+    for at in {(ys.index(sets[i][y]), xs.index(sets[i][x])) for _, i, _ in marks}:
+        # A marked cell's number stands beside its mark, not under it.
+        numbers[at] = _BESIDE + numbers[at]
     figure = go.Figure()
     figure.add_heatmap(
         z=grid, autocolorscale=True, xgap=1, ygap=1, x=[f"{one:g}" for one in xs],
         y=[f"{one:g}" for one in ys], zmid=0 if crosses else None,
-        texttemplate="%{z:" + text + "}" if small else None, textfont={"size": 11},
+        text=numbers, texttemplate="%{text}" if small else None, textfont={"size": 11},
         colorbar={"tickformat": text, "outlinewidth": 0, "thickness": 12},
         hovertemplate=f"{x} %{{x}}, {y} %{{y}}: %{{z:{text}}}<extra></extra>", showlegend=False,
     )  # fmt: skip
-    for one in _markers(sets, i_plateau, i_peak, rest):
-        name, i, symbol = one
+    for name, i, symbol in marks:
         figure.add_scatter(
             x=[f"{sets[i][x]:g}"], y=[f"{sets[i][y]:g}"], mode="markers", name=name,
-            marker=_marker(symbol, theme), hovertemplate=f"{name}: {x} %{{x}}, {y} %{{y}}",
+            marker=_marker(symbol, theme), hovertemplate=f"{name}: {words(sets[i])}",
         )  # fmt: skip
     fixed = ", ".join(f"{name} {value:g}" for name, value in rest.items())
     note = f"{len(rows):,} of {len(sets):,} sets; others as the plateau has them: {fixed}"
     if not rest:
         note = f"{len(sets):,} sets"
-    elif any(sets[i_peak][name] != value for name, value in rest.items()):
-        note += "; the peak lies elsewhere"
     figure.update_xaxes(type="category", title_text=x)
     figure.update_yaxes(type="category", title_text=y, showgrid=False)
     return _laid_out(figure, title, note, theme, 400)
@@ -122,19 +137,23 @@ def plateau_chart(
 def _markers(
     sets: Sequence[Mapping[str, float]], i_plateau: int, i_peak: int, rest: Mapping[str, float]
 ) -> list[tuple[str, int, str]]:
-    """Return name, set and symbol of the marks that lie in the drawn plane."""
+    """Return name, set and symbol of the marks.
+
+    A peak that lies outside the drawn plane is marked where it would be seen
+    through it, and its name says where it is.
+    """
     if i_plateau == i_peak:
         return [("Plateau and peak", i_plateau, "square-open")]
-    found = [("Plateau", i_plateau, "square-open")]
-    if all(sets[i_peak][name] == value for name, value in rest.items()):
-        found.append(("Peak", i_peak, "star-open"))
-    return found
+    peak = sets[i_peak]
+    away = {name: peak[name] for name, value in rest.items() if peak[name] != value}
+    name = f"Peak, at {words(away)}" if away else "Peak"
+    return [("Plateau", i_plateau, "square-open"), (name, i_peak, "star-open")]
 
 
 def _marker(symbol: str, theme: Theme) -> dict[str, object]:
     # Amber stands out on both ends of the ramp and on both grounds.
     return {
-        "symbol": symbol, "size": 17, "color": look.AMBER, "line": {"width": 3, "color": look.AMBER},
+        "symbol": symbol, "size": 19, "color": look.AMBER, "line": {"width": 3, "color": look.AMBER},
     }  # fmt: skip
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from research import look
 from research.arrow_columns import numbers
 from research.backtest import ENGINE_VERSION
+from research.parameter_sets import PreparedSets, Values, count_sets
 from research.report_parts import Grid, Level, Note, Tile
 from research.study_record import Standing
-from research.sweeping import PreparedSets, Values, count_sets
 from trading.document import canonical
 
 FloatArray = NDArray[np.float64]
@@ -84,10 +84,25 @@ def document_of(prepared: PreparedSets) -> str:
 
 def headline(prepared: PreparedSets) -> str:
     """Return what was run on what, in a line."""
+    return headline_of(
+        prepared.instruments, prepared.strategy.timeframe, prepared.start, prepared.end,
+        prepared.n_bars, prepared.request.cash, currency_of(prepared),
+    )  # fmt: skip
+
+
+def headline_of(
+    instruments: Sequence[str],
+    timeframe: str,
+    start: str,
+    end: str,
+    n_bars: int,
+    cash: float,
+    currency: str,
+) -> str:
+    """Return instruments, timeframe, period, bars and cash in a line."""
     return (
-        f"{', '.join(prepared.instruments)} · {prepared.strategy.timeframe} · "
-        f"{prepared.start} to {prepared.end} · {prepared.n_bars:,} bars · "
-        f"{look.money(prepared.request.cash, currency_of(prepared), 0)}"
+        f"{', '.join(instruments)} · {timeframe} · {start} to {end} · {n_bars:,} bars · "
+        f"{look.money(cash, currency, 0)}"
     )
 
 

@@ -21,6 +21,7 @@ from research.data_impact import bars_used
 from research.holdout import guard
 from research.optimisation import Optimisation, OptimisationOptions, optimise
 from research.optimisation_files import OPTIMISATION_FILE, write_optimisation
+from research.parameter_sets import Values
 from research.places import refuse_foreign_directory
 from research.study_record import put_on_record
 from research.sweep_choice import (
@@ -30,7 +31,9 @@ from research.sweep_choice import (
     sweep_choice,
     sweep_trials,
 )
-from research.sweeping import SWEEP_FILE, Sweep, Values, sweep_backtests, write_sweep
+from research.sweep_files import SWEEP_FILE, write_sweep
+from research.sweep_page import sweep_html
+from research.sweeping import Sweep, sweep_backtests
 from research.walk_forward import WalkForward, WalkForwardOptions, require_window, walk_forward
 from research.walk_forward_files import WALK_FORWARD_FILE, write_walk_forward
 from strategies.studies import StudyKind
@@ -164,10 +167,10 @@ def run_recorded_sweep(
         directory=str(directory), author=author,
     )  # fmt: skip
     found = sweep_choice(study, choice)
+    described = describe_choice(study, found, choice, standing, guarded.note)
     about = write_sweep(
-        study, directory,
-        choice=describe_choice(study, found, choice, standing, guarded.note),
-        plateau=plateau_column(found, choice),
+        study, directory, choice=described, plateau=plateau_column(found, choice),
+        page=sweep_html(study, found, choice, standing, described),
     )  # fmt: skip
     return Written(study, about, directory)
 

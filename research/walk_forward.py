@@ -24,10 +24,10 @@ from foundation.progress import Progress, silent
 from market_data.store import Store
 from research.backtest import ENGINE_VERSION, BacktestRequest, capital_shares, weight_names
 from research.deflation import Trials, measure_trials
+from research.parameter_sets import PreparedSets, Values, prepare_sets
 from research.plateau import Choice, Neighbourhoods, Pick, explain
 from research.set_figures import check_objective, is_lower_better, scores, set_returns
 from research.spans import threads_of
-from research.sweeping import PreparedSets, Values, prepare_sets
 from research.windows import (
     Anchor,
     SetRuns,

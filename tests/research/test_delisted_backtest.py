@@ -19,7 +19,8 @@ from market_data.timeframes import DAY_NS
 from research.backtest import Backtest, BacktestRequest, run_backtest
 from research.results import Table, open_result
 from research.summary import Summary
-from research.sweeping import sweep_backtests, sweep_table
+from research.sweep_files import sweep_table
+from research.sweeping import sweep_backtests
 from research.writing import write_result
 from trading.document import StrategyDocument, document_from
 

@@ -13,10 +13,10 @@ from foundation.errors import DataError, SpecError
 from research.backtest import BacktestRequest, run_backtest
 from research.holdout import guard, instruments_of, lock, locks_of, open_period
 from research.optimisation import OptimisationOptions
+from research.parameter_sets import declared_values
 from research.recording import recorded_run
 from research.study_runs import run_optimisation, run_recorded_sweep, run_walk_forward
 from research.sweep_choice import ChoiceOptions
-from research.sweeping import declared_values
 from research.walk_forward import WalkForwardOptions
 from research.writing import write_result
 from strategies.studies import find_locks, list_studies

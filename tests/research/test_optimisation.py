@@ -16,8 +16,9 @@ from market_data.store import Store
 from research.backtest import BacktestRequest, run_backtest
 from research.optimisation import OptimisationOptions, Pruning, TrialState, optimise
 from research.optimisation_files import write_optimisation
+from research.parameter_sets import declared_values
 from research.study_record import alone
-from research.sweeping import declared_values, sweep_backtests
+from research.sweeping import sweep_backtests
 from research.writing import portfolio_curve, summarise_backtest
 from tests.research.study_bars import SIGNAL, TREND, edge_store, noise, noise_store, store_bars
 from trading.document import load_document

@@ -20,15 +20,9 @@ from market_data.sample_set import load_sample
 from market_data.store import Store
 from research.backtest import BacktestRequest, run_backtest
 from research.figures import CoreFigures
-from research.sweeping import (
-    best_sets,
-    choose_sets,
-    count_sets,
-    declared_values,
-    read_values,
-    sweep_backtests,
-    write_sweep,
-)
+from research.parameter_sets import choose_sets, count_sets, declared_values, read_values
+from research.sweep_files import write_sweep
+from research.sweeping import best_sets, sweep_backtests
 from research.writing import portfolio_curve, summarise_backtest
 from trading.document import load_document
 from trading.instruments import Instrument

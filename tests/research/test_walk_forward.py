@@ -13,9 +13,9 @@ import pytest
 from foundation.errors import SpecError
 from market_data.store import Store
 from research.backtest import BacktestRequest, run_backtest
+from research.parameter_sets import declared_values
 from research.plateau import Pick
 from research.study_record import alone, judge
-from research.sweeping import declared_values
 from research.walk_forward import (
     WalkForwardOptions,
     chain_figures,
