@@ -3,6 +3,7 @@
 from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, ResourceParam, asset
 
 from assets.bars import SYMBOLS, bars, stored_series
+from assets.corporate_actions import corporate_actions
 from assets.quality_checks import FINDINGS, PAGE, check_all, quality_folder
 from assets.running import failing_in_one_line, use_kernels
 from foundation.errors import DataError
@@ -13,7 +14,8 @@ from market_data.store import Store
 
 @asset(
     partitions_def=SYMBOLS,
-    deps=[bars],
+    # Splits and listings tell which moves and gaps are none of the data's doing.
+    deps=[bars, corporate_actions],
     group_name="market_data",
     kinds={"parquet", "plotly"},
 )

@@ -164,23 +164,9 @@ def actions(
 
 def _checked_actions(store: Store, symbol: str) -> tuple[Any, list[dict[str, str]]]:
     """Return a symbol's action records, and what its daily prices say against them."""
-    from market_data.action_checks import check_actions
     from market_data.listings import read_listings
-    from market_data.securities import read_security
-    from market_data.store import source_of
+    from market_data.stored_actions import check_against_prices, stored_actions
 
-    known = read_listings(store)
-    security = known.resolve(symbol)
-    columns = None
-    if security is not None:
-        bars = read_security(store, known, security, "1d", source=source_of(symbol))
-        records = bars.records
-        columns = bars.columns if bars.stored == "1d" else None
-    else:
-        records = store.read_action_records(symbol)
-        if store.find_series(symbol, "1d") is not None:
-            columns, _ = store.read_columns(symbol, "1d")
-    if not records.shape[0] and columns is None:
-        raise DataError(f"no splits or dividends and no daily bars of {symbol} are stored")
-    found = [] if columns is None else check_actions(columns, records)
-    return records, [{"name": one.name, "message": one.message} for one in found]
+    stored = stored_actions(store, read_listings(store), symbol)
+    found = check_against_prices(stored)
+    return stored.records, [{"name": one.name, "message": one.message} for one in found]

@@ -48,7 +48,14 @@ def check_actions(columns: BarColumns, actions: NDArray[np.void]) -> list[Findin
     actions = known_actions(actions)
     findings = []
     unseen, n_splits = unseen_splits(columns, actions)
-    if unseen:
+    if unseen and len(unseen) == n_splits:
+        text = (
+            f"the prices show none of {n_splits} splits, first that of "
+            f"{np.datetime64(unseen[0], 'D')}: they are adjusted already, or these are another "
+            "instrument's actions"
+        )
+        findings.append(Finding("prices_adjusted", len(unseen), text))
+    elif unseen:
         days = ", ".join(str(np.datetime64(day, "D")) for day in unseen[:5])
         text = f"the prices show {n_splits - len(unseen)} of {n_splits} splits; not that of {days}"
         findings.append(Finding("split_not_in_prices", len(unseen), text))

@@ -173,6 +173,13 @@ def read_security(
     return SecurityBars(joined, stored, tuple(used), _records(store, parts), tuple(findings))
 
 
+def has_bars(
+    store: Store, listings: Listings, security: Security, timeframe: str, source: str = ""
+) -> bool:
+    """Return whether bars of a timeframe are stored of a security, or can be made of shorter ones."""
+    return _stored_timeframe(store, _parts(listings, security, source), timeframe) is not None
+
+
 def _nobodys(listings: Listings, symbol: str, session: NDArray[np.int64]) -> list[Finding]:
     """Report bars under a ticker on days on which it had no owner that the listings know."""
     owned = _Part(symbol, tuple(_days(span) for span, _ in listings.owners(base_symbol(symbol))))

@@ -4,6 +4,7 @@ from dagster import Definitions
 
 from assets.backtest import backtest
 from assets.bars import bars
+from assets.corporate_actions import corporate_actions
 from assets.evidence import evidence
 from assets.ingestion import ingested_bars
 from assets.optimisation import optimisation, walk_forward
@@ -24,6 +25,7 @@ definitions = Definitions(
         bars,
         resampled_bars,
         data_quality,
+        corporate_actions,
         merged_bars,
         ingested_bars,
         backtest,

@@ -72,9 +72,10 @@ evidence_job = define_asset_job(
 
 check_job = define_asset_job(
     "check",
-    selection=AssetSelection.assets("bars", "data_quality"),
+    selection=AssetSelection.assets("bars", "corporate_actions", "data_quality"),
     description=(
-        "Read the stored bars of an instrument back and check them: findings as a table and a page."
+        "Read the stored bars of an instrument back and check them, with its corporate actions and "
+        "its listing: findings as a table and a page."
     ),
 )
 

@@ -54,6 +54,7 @@ def of_step(step: str, options: dict) -> dict:
 CASES = {
     "bars": Case("load_bars", of_step("bars", {}), "AAPL"),
     "data_quality": Case("check", {}, "AAPL", ("sample",)),
+    "corporate_actions": Case("check", {}, "MSFT", ("sample",)),
     "ingested_bars": Case(
         "ingest",
         of_step(

@@ -261,8 +261,16 @@ def test_prices_that_show_a_split_without_its_action_are_a_finding(ratio):
 def test_a_split_that_the_prices_do_not_show_is_a_finding():
     columns = daily(walk(80).tolist())
     (found,) = check_actions(columns, dated_actions([(on(40), 2.0, 0.0)]))
+    assert (found.name, found.count) == ("prices_adjusted", 1)
+    assert "none of 1 splits, first that of 2024-02-10: they are adjusted" in found.message
+
+
+def test_one_split_of_two_that_the_prices_do_not_show_is_named():
+    columns = with_split(2.0)
+    actions = dated_actions([(on(20), 3.0, 0.0), (on(40), 2.0, 0.0)])
+    (found,) = check_actions(columns, actions)
     assert (found.name, found.count) == ("split_not_in_prices", 1)
-    assert "0 of 1 splits; not that of 2024-02-10" in found.message
+    assert "the prices show 1 of 2 splits; not that of 2024-01-21" in found.message
 
 
 def test_a_fall_by_half_on_bad_news_is_no_split():

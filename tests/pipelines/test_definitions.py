@@ -29,7 +29,8 @@ def test_these_are_all_assets_and_checks():
     assert {key.to_user_string(): [parent.to_user_string() for parent in graph.get(key).parent_keys]
             for key in graph.get_all_asset_keys()} == {
         "bars": ["ingested_bars"],
-        "data_quality": ["bars"],
+        "corporate_actions": ["bars"],
+        "data_quality": ["bars", "corporate_actions"],
         "merged_bars": ["bars"],
         "ingested_bars": [],
         "resampled_bars": ["bars"],
@@ -49,6 +50,9 @@ def test_these_are_all_assets_and_checks():
         "bars: quality_volume",
         "bars: quality_quotes",
         "merged_bars: sources_agree",
+        "corporate_actions: actions_fit_prices",
+        "corporate_actions: listing_fits_bars",
+        "corporate_actions: sources_agree_on_actions",
         "evidence: no_look_ahead",
         "evidence: warm_up_suffices",
     }
@@ -94,6 +98,7 @@ def test_the_backtests_launchpad_is_filled_in_with_options_that_are_valid():
         ("optimise", "run_optimisation"),
         ("walk_forward_analysis", "run_walk_forward"),
         ("load_bars", "bars"),
+        ("check", "corporate_actions"),
         ("ingest", "ingested_bars"),
         ("evidence", "examine_version"),
     ],
