@@ -24,6 +24,7 @@ from market_data.store import Store
 MERGES = """
 import json, os, sys
 from datetime import UTC, datetime
+import pandas  # Arrow asks for it in every child otherwise.
 from market_data.pairs.stored import merge_stored
 from market_data.store import Store
 from tests.faults.dying import count_changes
