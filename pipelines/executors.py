@@ -9,6 +9,8 @@ from foundation.settings import Executor
 
 # A backtest uses all cores by itself: more than two at once only slow each other down.
 N_STEPS_AT_ONCE = 2
+# Where the tasks wait, and where it is told what became of them: as in `deploy/celery`.
+CELERY_VARIABLES = {"broker": "QUARTERDECK_CELERY_BROKER", "backend": "QUARTERDECK_CELERY_BACKEND"}
 _PACKAGES = {Executor.CELERY: "dagster-celery", Executor.KUBERNETES: "dagster-k8s"}
 
 
@@ -32,7 +34,9 @@ def executor_of(choice: Executor) -> ExecutorDefinition:
         if choice is Executor.CELERY:
             from dagster_celery import celery_executor
 
-            return celery_executor
+            return celery_executor.configured(
+                {name: {"env": variable} for name, variable in CELERY_VARIABLES.items()}
+            )
         from dagster_k8s import k8s_job_executor
 
         return k8s_job_executor
