@@ -208,14 +208,13 @@ def test_a_series_that_fails_at_its_end_leaves_the_old_one_and_no_files(tmp_path
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from market_data import importing
+from market_data import judging
 from market_data.importing import import_file
 from market_data.store import Store
-finish = importing.GapCheck.finish
 def die(self):
     # All parts are written by now, none is named.
     os.kill(os.getpid(), signal.SIGKILL)
-importing.GapCheck.finish = die
+judging.GapCheck.finish = die
 import_file(Store(sys.argv[1]), Path(sys.argv[2]), calendar="24/7", overwrite=True)
 """
 
