@@ -1,14 +1,17 @@
-"""The asset `evidence`: a strategy version examined for look-ahead and warm-up, on record."""
+"""The asset `evidence`: each strategy version examined for look-ahead and warm-up, on record."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster import (
+    AllPartitionMapping,
     AssetCheckResult,
     AssetCheckSeverity,
     AssetCheckSpec,
+    AssetDep,
     AssetExecutionContext,
     AssetSpec,
+    DynamicPartitionsDefinition,
     MaterializeResult,
     MetadataValue,
     ResourceParam,
@@ -37,22 +40,53 @@ if TYPE_CHECKING:
 AUTHOR = "dagster"
 NO_LOOK_AHEAD, WARM_UP_SUFFICES = "no_look_ahead", "warm_up_suffices"
 
+VERSIONS = DynamicPartitionsDefinition(name="version")
+# A version's hash stands behind its name, so that a partition can be read.
+N_HASH_DIGITS_NAMED = 12
+
 EVIDENCE = AssetSpec(
     "evidence",
-    deps=["bars"],
+    # A version may trade any instruments.
+    deps=[AssetDep("bars", partition_mapping=AllPartitionMapping())],
+    partitions_def=VERSIONS,
     group_name="research",
     kinds={"parquet"},
     description=(
-        "What was examined of a strategy version before it may be traded on paper: whether "
+        "What was examined of each strategy version before it may be traded on paper: whether "
         "anything it sees or does depends on later bars, and how much history it needs before its "
-        "first bar. Kept on record with the version."
+        "first bar. A partition is a version; the sensor `unexamined_versions` has those examined "
+        "that lack it. Kept on record with the version."
     ),
 )
 
 
-class EvidenceOptions(RunOptions):
-    """Which version to examine, on which bars, and how thoroughly."""
+def partition_of(name: str, version_hash: str) -> str:
+    """Return the partition of a version, such as ``macd-trend@171c4f5c0d6b``."""
+    return f"{name}@{version_hash[:N_HASH_DIGITS_NAMED]}"
 
+
+class EvidenceOptions(RunOptions):
+    """Which version to examine, on which bars, and how thoroughly.
+
+    Without a word about bars, instruments, dates and cash, those of the
+    version's latest backtest are taken: a promotion needs both on the same.
+    """
+
+    strategy: str = Field(
+        default="",
+        description=(
+            "The version is that of the partition, and this stays empty. A run without a partition "
+            "takes a path, digits of a stored version's hash or a whole document, as a backtest."
+        ),
+    )
+    symbols: list[str] = Field(
+        default=[],
+        description=(
+            "Instruments, such as [AAPL, MSFT]. With this and bars, start, end and cash as they "
+            "stand, those of the version's latest backtest are taken; a version without one is "
+            "examined on the document's instruments."
+        ),
+    )
     cuts: int = Field(
         default=48,
         description=(
@@ -128,9 +162,12 @@ def _run(
         evidence_directory,
         examine,
         record_examination,
+        request_like,
+        why_not_counted,
         write_examination,
     )
     from research.places import refuse_foreign_directory
+    from strategies.runs import latest_own_run
     from trading.document import version_hash
 
     for name in ("cuts", "starts"):
@@ -138,9 +175,15 @@ def _run(
             raise SpecError(f"must be at least 1, got {getattr(config, name)}", path=name)
     output = Path(config.output) if config.output else None
     refuse_foreign_directory(output, EVIDENCE_FILE)
-    document = find_document(config.strategy, database)
-    tag_strategy(context, document.name, version_hash(document))
-    request, store = request_of(config, document, {}, settings.home, context.log)
+    document = find_document(_version_asked(context, config), database)
+    version = version_hash(document)
+    tag_strategy(context, document.name, version)
+    latest = latest_own_run(database, version)
+    if latest is not None and _names_no_bars(config):
+        request, store = request_like(latest, document, settings.home)
+        context.log.info(f"on the bars of its latest backtest, run {latest.run_id}")
+    else:
+        request, store = request_of(config, document, {}, settings.home, context.log)
     examination = examine(
         request,
         store,
@@ -153,10 +196,31 @@ def _run(
     directory = evidence_directory(output, settings.home, examination)
     write_examination(examination, directory)
     record_examination(database, examination, directory, author=AUTHOR)
-    for note in (*examination.look_ahead.notes, *examination.recursion.notes):
-        context.log.warning(note)
+    notes = (*examination.look_ahead.notes, *examination.recursion.notes)
+    for note in (*notes, why_not_counted(examination, latest)):
+        if note:
+            context.log.warning(note)
     context.log.info(f"evidence written to {directory}")
     return directory, examination
+
+
+def _version_asked(context: AssetExecutionContext, config: EvidenceOptions) -> str:
+    """Return the text that names the version: the partition's hash, else the option."""
+    if not context.has_partition_key:
+        return config.strategy
+    if config.strategy:
+        raise SpecError(
+            "must stay empty where a partition names the version; choose another partition",
+            path="strategy",
+        )
+    return context.partition_key.rpartition("@")[2]
+
+
+def _names_no_bars(config: EvidenceOptions) -> bool:
+    """Tell whether all options that choose bars and cash are as they stand."""
+    fields = EvidenceOptions.model_fields
+    asked = ("bars", "symbols", "start", "end", "cash", "warmup", "calendar", "timezone")
+    return all(getattr(config, name) == fields[name].default for name in asked)
 
 
 def check_results(examination: "Examination") -> list[AssetCheckResult]:

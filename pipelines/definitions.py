@@ -19,13 +19,14 @@ from pipelines.jobs import JOBS
 from pipelines.resources import RESOURCES
 from pipelines.schedules import SCHEDULES
 from pipelines.sensors import requested_backtests, stored_bars
+from pipelines.versions import unexamined_versions
 
 definitions = Definitions(
     assets=[
         bars,
         resampled_bars,
-        data_quality,
         corporate_actions,
+        data_quality,
         merged_bars,
         ingested_bars,
         backtest,
@@ -36,7 +37,7 @@ definitions = Definitions(
         walk_forward,
     ],
     jobs=JOBS,
-    sensors=[stored_bars, requested_backtests],
+    sensors=[stored_bars, requested_backtests, unexamined_versions],
     schedules=SCHEDULES,
     resources=RESOURCES,
     executor=executor_of(load_settings().executor),

@@ -64,9 +64,10 @@ evidence_job = define_asset_job(
     selection=AssetSelection.assets("evidence"),
     config=RunConfig(ops={"examine_version": EvidenceOptions()}),
     description=(
-        "Examine a strategy version for look-ahead and for how much warm-up it needs, before it may "
-        "be traded on paper. Choose **Open launchpad** in the menu beside **Materialize**; the "
-        "outcome is in the asset's checks and on record with the version."
+        "Examine strategy versions for look-ahead and for how much warm-up they need, before they may "
+        "be traded on paper. The sensor `unexamined_versions` does so by itself; to do it again, "
+        "choose versions under **Materialize**. They are examined on the bars of their latest "
+        "backtest. The outcome is in the asset's checks and on record with the version."
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Schedules: what is done every night and every week.
+"""Schedules: what is done every night.
 
 Times are of the exchange whose close they follow, by its calendar: nothing
 runs on a day without a session. Which exchange, which vendor and which
@@ -20,13 +20,12 @@ from dagster import (
     SkipReason,
     schedule,
 )
-from sqlalchemy import Engine
 
 from assets.ingestion import MONTH, SYMBOL, VENDOR_TAG
 from assets.resampling import shortest
 from foundation.settings import Settings, load_settings
 from market_data.store import Store, source_of
-from pipelines.jobs import check_job, evidence_job, ingest_job, resample_job
+from pipelines.jobs import check_job, ingest_job, resample_job
 
 # Of a month that has just ended the last days are asked for once more.
 N_DAYS_OF_LAST_MONTH = 7
@@ -131,40 +130,6 @@ def nightly_checks(
     return [_of_symbol(context, symbol, f"check {symbol} on {day}") for symbol in symbols]
 
 
-@schedule(
-    job=evidence_job,
-    cron_schedule="0 6 * * 6",
-    execution_timezone=_ZONE,
-    name="weekly_evidence",
-    default_status=DefaultScheduleStatus.RUNNING,
-    description=(
-        "On Saturdays, examines every backtested version that lacks evidence for look-ahead and "
-        "warm-up, so that it may be promoted."
-    ),
-)
-def weekly_evidence(
-    context: ScheduleEvaluationContext,
-    settings: ResourceParam[Settings],
-    database: ResourceParam[Engine],
-) -> list[RunRequest] | SkipReason:
-    """Return a run for each version without evidence."""
-    from foundation.migration import migrate
-    from strategies.evidence import versions_without_evidence
-
-    migrate(database)
-    versions = versions_without_evidence(database)
-    if not versions:
-        return SkipReason("every backtested version has its evidence")
-    day = local_day(context, settings)
-    return [
-        RunRequest(
-            run_key=f"examine {version} on {day}",
-            run_config={"ops": {"examine_version": {"config": {"strategy": version}}}},
-        )
-        for version in versions
-    ]
-
-
 def local_day(context: ScheduleEvaluationContext, settings: Settings) -> date:
     """Return the date at the exchange when the schedule was due."""
     due: datetime = context.scheduled_execution_time
@@ -212,4 +177,4 @@ def _of_symbol(context: ScheduleEvaluationContext, symbol: str, run_key: str) ->
     return RunRequest(run_key=run_key, partition_key=symbol)
 
 
-SCHEDULES = [nightly_ingestion, nightly_resampling, nightly_checks, weekly_evidence]
+SCHEDULES = [nightly_ingestion, nightly_resampling, nightly_checks]

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ from foundation.progress import Progress, silent
 from market_data.store import Store
 from research.backtest import ENGINE_VERSION, Backtest, BacktestRequest, run_backtest
 from research.look_ahead import N_CUTS, LookAheadReport, check_look_ahead
+from research.places import bars_source
 from research.recursion import N_STARTS, RecursionReport, check_recursion
 from research.robustness import RobustnessReport, check_robustness
 from strategies.evidence import Evidence, record_evidence
 from strategies.lifecycle import EvidenceKind
+from strategies.runs import BacktestRun
 from strategies.versions import save_version
-from trading.document import canonical
+from trading.document import StrategyDocument, canonical
 
 EVIDENCE_FILE = "evidence.json"
 WARM_UP_FILE = "warm_up.parquet"
@@ -99,6 +102,59 @@ def examine(
     options = (backtest.run_id, str(n_cuts), str(n_starts), str(seed), ENGINE_VERSION)
     number = hashlib.sha256("|".join(options).encode()).hexdigest()[:12]
     return Examination(backtest, number, n_cuts, n_starts, seed, ahead, recursion, robustness)
+
+
+def request_like(
+    run: BacktestRun, document: StrategyDocument, home: Path
+) -> tuple[BacktestRequest, Store]:
+    """Return the request that examines a version on the bars of one of its backtests.
+
+    Bars that came after that backtest are left out, so that its data
+    fingerprint and that of the examination are the same.
+
+    Parameters
+    ----------
+    run : BacktestRun
+        With the version's own parameters.
+    document : StrategyDocument
+        Of the version.
+    home : Path
+        The data home.
+
+    Raises
+    ------
+    DataError
+        If its file of bars is not there any more.
+    """
+    options = run.options
+    source, store = bars_source(str(options.get("bars", "")), home)
+    end = options.get("end") or options.get("last_session")
+    request = BacktestRequest(
+        document,
+        source=source,
+        symbols=tuple(options.get("asked_symbols", options.get("symbols", ()))),
+        start=_day(options.get("start")),
+        end=_day(end),
+        cash=float(options.get("cash", 100_000.0)),
+        warmup=bool(options.get("warmup", True)),
+        calendar=str(options.get("calendar", "")),
+        timezone=str(options.get("timezone", "")),
+    )
+    return request, store
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+def why_not_counted(examination: Examination, run: BacktestRun | None) -> str:
+    """Return why an examination is no evidence for a promotion, empty where it is."""
+    if run is None or run.data_fingerprint == examination.backtest.fingerprint:
+        return ""
+    return (
+        f"these are other bars than those of its latest backtest, run {run.run_id}; a promotion "
+        "needs both on the same, so backtest it again or examine it on that run's bars"
+    )
 
 
 def _part(progress: Progress, i_part: int, what: str) -> Progress:

@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 from foundation.errors import DataError
 from research.documents import find_document, is_hash
 from research.results import ResultFiles, open_result
-from research.summary import SUMMARY_FILE
-from strategies.evidence import Evidence, latest_evidence
+from research.summary import SUMMARY_FILE, Summary
+from strategies.evidence import Evidence, evidence_for
 from strategies.lifecycle import EvidenceKind
 from strategies.runs import BacktestRun, get_run, list_runs
 from strategies.tables import RunStatus
@@ -22,7 +22,11 @@ from trading.document import version_hash
 
 @dataclass(frozen=True, slots=True)
 class NamedResult:
-    """A result, a short name that tells it from the others, and its version's evidence."""
+    """A result, a short name that tells it from the others, and its version's evidence.
+
+    Of each kind of evidence it is the latest on the result's engine and bars,
+    else the latest there is.
+    """
 
     label: str
     result: ResultFiles
@@ -49,9 +53,18 @@ def find_results(names: Sequence[str], engine: Engine) -> list[NamedResult]:
     results = [open_result(_find_directory(name, engine)) for name in names]
     labels = label_results(results)
     return [
-        NamedResult(label, result, latest_evidence(engine, result.summary.version_hash))
+        NamedResult(label, result, _evidence_of(result.summary, engine))
         for label, result in zip(labels, results, strict=True)
     ]
+
+
+def _evidence_of(summary: Summary, engine: Engine) -> dict[EvidenceKind, Evidence]:
+    return evidence_for(
+        engine,
+        summary.version_hash,
+        engine_version=summary.engine_version,
+        data_fingerprint=summary.data_fingerprint,
+    )
 
 
 def label_results(results: Sequence[ResultFiles]) -> list[str]:

@@ -154,8 +154,14 @@ class RecursionReport:
 
     @property
     def recommended_bars(self) -> int | None:
-        """Own bars of warm-up to give the version; None if none was found to suffice."""
-        return self.bars_for_values if self.bars_for_values is not None else self.bars_for_decisions
+        """Own bars of warm-up to give the version; None if none was found to suffice.
+
+        A value within the tolerance may still be on the other side of a
+        threshold, so the longer of both is needed.
+        """
+        if self.bars_for_decisions is None:
+            return None
+        return max(self.bars_for_decisions, self.bars_for_values or 0)
 
     @property
     def passed(self) -> bool:

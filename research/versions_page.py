@@ -152,14 +152,14 @@ def _notes(named: Sequence[NamedResult], summaries: Sequence[Summary]) -> tuple[
         missing = [
             _EVIDENCE_WORDS[kind].lower()
             for kind in REQUIRED_EVIDENCE[Trigger.PAPER_STARTED]
-            if _state(one, kind, summary) in (EvidenceState.MISSING, EvidenceState.OUTDATED)
+            if _state(one, kind, summary) not in (EvidenceState.PASSED, EvidenceState.FAILED)
         ]
         if missing:
             notes.append(
                 Note(
                     Level.NOTE,
-                    f"{one.label} was not examined on this engine for {' and '.join(missing)};"
-                    " run quarterdeck evidence on it.",
+                    f"{one.label} was not examined on this engine and on these bars for "
+                    f"{' and '.join(missing)}; run quarterdeck evidence on it.",
                 )
             )
     trials = [_trials(one) for one in named]
@@ -176,7 +176,9 @@ def _notes(named: Sequence[NamedResult], summaries: Sequence[Summary]) -> tuple[
 
 def _state(one: NamedResult, kind: EvidenceKind, summary: Summary) -> EvidenceState:
     held = one.evidence.get(kind)
-    return EvidenceState.MISSING if held is None else held.state(summary.engine_version)
+    if held is None:
+        return EvidenceState.MISSING
+    return held.state(summary.engine_version, summary.data_fingerprint)
 
 
 def _trials(one: NamedResult) -> dict[str, Any]:
@@ -332,7 +334,7 @@ def evidence_grid(comparison: Comparison) -> Grid:
     columns = ("Check", *comparison.labels)
     note = (
         "Paper trading needs a passed look-ahead and a passed warm-up check of this very version,"
-        " made with this version of the engine."
+        " made with this version of the engine on the bars of its latest backtest."
     )
     return Grid("Evidence", columns, tuple(rows), frozenset(columns), note)
 

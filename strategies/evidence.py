@@ -7,7 +7,7 @@ of `research`; which evidence a step needs stands in `strategies.lifecycle`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -40,6 +40,7 @@ from strategies.lifecycle import (
     next_stage,
     require_evidence,
 )
+from strategies.runs import BacktestRun, latest_own_runs
 from strategies.tables import stage_change, strategy_version
 
 version_evidence = Table(
@@ -60,6 +61,9 @@ version_evidence = Table(
     Index(None, "version_hash", "kind"),
     sqlite_strict=True,
 )
+
+# Versions that one query asks for; databases bound the number of values in one.
+_N_ASKED = 500
 
 # Which evidence a step from stage to stage rested on.
 stage_change_evidence = Table(
@@ -111,11 +115,46 @@ class Evidence:
     recorded_at: datetime | None = None
     version_evidence_id: int | None = None
 
-    def state(self, engine_version: str) -> EvidenceState:
-        """Return what it is worth on a version of the engine; an empty one asks for any."""
-        if engine_version and engine_version != self.engine_version:
+    def state(self, engine_version: str, data_fingerprint: str) -> EvidenceState:
+        """Return what it is worth on a version of the engine, of what was run on some bars."""
+        if engine_version != self.engine_version:
             return EvidenceState.OUTDATED
+        if data_fingerprint != self.data_fingerprint:
+            return EvidenceState.OTHER_BARS
         return EvidenceState.PASSED if self.passed else EvidenceState.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a version's evidence is worth now.
+
+    Attributes
+    ----------
+    version_hash : str
+    stage : Stage
+    backtest : BacktestRun or None
+        The latest with the version's own parameters, on whose bars evidence
+        must be; None if there is none.
+    states : dict of EvidenceState by EvidenceKind
+        Kinds that some step requires are always there, as missing if need be.
+    evidence : dict of Evidence by EvidenceKind
+        What each state is told of: the latest on this engine and these bars,
+        else the latest.
+    """
+
+    version_hash: str
+    stage: Stage
+    backtest: BacktestRun | None
+    states: dict[EvidenceKind, EvidenceState]
+    evidence: dict[EvidenceKind, Evidence]
+
+    def lacks(self, trigger: Trigger) -> list[EvidenceKind]:
+        """Return the kinds that a step requires and that have not passed."""
+        return [
+            kind
+            for kind in REQUIRED_EVIDENCE.get(trigger, ())
+            if self.states[kind] is not EvidenceState.PASSED
+        ]
 
 
 def record_evidence(engine: Engine, evidence: Evidence, *, clock: Clock | None = None) -> Evidence:
@@ -169,73 +208,66 @@ def list_evidence(engine: Engine, version_hash: str) -> list[Evidence]:
 
 
 def latest_evidence(engine: Engine, version_hash: str) -> dict[EvidenceKind, Evidence]:
-    """Return the latest evidence of each kind that a version has."""
-    with read_transaction(engine) as connection:
-        return _latest(connection, version_hash)
+    """Return the latest evidence of each kind that a version has, whatever it is of."""
+    found: dict[EvidenceKind, Evidence] = {}
+    for one in list_evidence(engine, version_hash):
+        found.setdefault(one.kind, one)
+    return found
 
 
-def evidence_states(
-    engine: Engine, version_hash: str, *, engine_version: str
-) -> dict[EvidenceKind, EvidenceState]:
-    """Return what a version's evidence is worth now, kind by kind.
-
-    Kinds that some step requires are always there, as missing if need be.
-    """
-    held = latest_evidence(engine, version_hash)
-    states = {kind: one.state(engine_version) for kind, one in held.items()}
-    for kinds in REQUIRED_EVIDENCE.values():
-        for kind in kinds:
-            states.setdefault(kind, EvidenceState.MISSING)
-    return states
+def evidence_for(
+    engine: Engine, version_hash: str, *, engine_version: str, data_fingerprint: str
+) -> dict[EvidenceKind, Evidence]:
+    """Return of each kind the latest evidence on an engine and bars, else the latest."""
+    held = list_evidence(engine, version_hash)
+    return _weigh(held, engine_version, data_fingerprint)[1]
 
 
-def versions_without_evidence(
-    engine: Engine,
-    *,
-    engine_version: str = "",
-    kinds: Collection[EvidenceKind] = REQUIRED_EVIDENCE[Trigger.PAPER_STARTED],
-    limit: int = 100,
-) -> list[str]:
-    """Return versions that were backtested and still lack evidence, those saved last first.
-
-    Evidence that failed counts as there: to examine the same again would give
-    the same. Drafts have not come so far, and retired versions need none.
+def standings(
+    engine: Engine, version_hashes: Sequence[str], *, engine_version: str
+) -> list[Standing]:
+    """Return what the evidence of versions is worth now, in the order asked for.
 
     Parameters
     ----------
     engine_version : str
-        Evidence of other versions of the engine doesn't count; any does when
-        this is empty.
-    kinds : collection of EvidenceKind
-        All of them must be there.
-    limit : int
-        At most so many.
+        The current one.
 
-    Returns
-    -------
-    list of str
-        Version hashes.
+    Raises
+    ------
+    DataError
+        If a version isn't stored.
     """
-    versions, columns = strategy_version.c, version_evidence.c
+    with read_transaction(engine) as connection:
+        return _standings(connection, version_hashes, engine_version)
+
+
+def versions_without_evidence(engine: Engine, *, engine_version: str) -> list[Standing]:
+    """Return versions that were backtested and still lack evidence, those saved last first.
+
+    Lacking is what is missing, of another engine, or of other bars than the
+    latest backtest. Evidence that failed counts as there: to examine the same
+    again would give the same. Drafts have not come so far, and retired
+    versions need none.
+
+    Parameters
+    ----------
+    engine_version : str
+        The current one.
+    """
+    versions = strategy_version.c
     examined = [Stage.BACKTESTED, Stage.PAPER, Stage.LIVE]
     query = select(versions.version_hash).where(versions.stage.in_(examined))
-    lacks = []
-    for kind in kinds:
-        there = select(columns.version_evidence_id).where(
-            columns.version_hash == versions.version_hash, columns.kind == kind
-        )
-        if engine_version:
-            there = there.where(columns.engine_version == engine_version)
-        lacks.append(~there.exists())
-    if not lacks:
-        return []
-    any_lack = lacks[0]
-    for lack in lacks[1:]:
-        any_lack = any_lack | lack
-    query = query.where(any_lack)
-    query = query.order_by(versions.created_at.desc(), versions.version_hash).limit(limit)
+    query = query.order_by(versions.created_at.desc(), versions.version_hash)
+    settled = (EvidenceState.PASSED, EvidenceState.FAILED)
     with read_transaction(engine) as connection:
-        return list(connection.scalars(query))
+        found = _standings(connection, list(connection.scalars(query)), engine_version)
+    needed = REQUIRED_EVIDENCE[Trigger.PAPER_STARTED]
+    return [
+        one
+        for one in found
+        if one.backtest is not None and any(one.states[kind] not in settled for kind in needed)
+    ]
 
 
 def promote(
@@ -264,7 +296,8 @@ def promote(
     ------
     NotPermitted
         If its stage does not take the trigger, or evidence is missing, has
-        failed or is of another engine version.
+        failed, or is of another engine version or of other bars than the
+        version's latest backtest.
     DataError
         If the version isn't stored.
     """
@@ -273,10 +306,11 @@ def promote(
     now = (clock or SystemClock()).now()
 
     def work(connection: Connection) -> Stage:
-        before = _stage(connection, version_hash)
+        (standing,) = _standings(connection, [version_hash], engine_version)
+        before = standing.stage
         after = next_stage(before, trigger)
-        held = _latest(connection, version_hash)
-        require_evidence(trigger, {kind: one.state(engine_version) for kind, one in held.items()})
+        require_evidence(trigger, standing.states)
+        rests = REQUIRED_EVIDENCE.get(trigger, ())
         connection.execute(
             update(strategy_version)
             .where(strategy_version.c.version_hash == version_hash)
@@ -289,6 +323,7 @@ def promote(
                 from_stage=before,
                 to_stage=after,
                 trigger=trigger,
+                run_id=standing.backtest.run_id if rests and standing.backtest else None,
                 changed_at=now,
             )
             .returning(stage_change.c.stage_change_id)
@@ -296,9 +331,9 @@ def promote(
         rested_on = [
             {
                 "stage_change_id": change,
-                "version_evidence_id": held[kind].version_evidence_id,
+                "version_evidence_id": standing.evidence[kind].version_evidence_id,
             }
-            for kind in REQUIRED_EVIDENCE.get(trigger, ())
+            for kind in rests
         ]
         if rested_on:
             connection.execute(insert(stage_change_evidence), rested_on)
@@ -316,6 +351,62 @@ def _stage(connection: Connection, version_hash: str) -> Stage:
     return found
 
 
+def _standings(
+    connection: Connection, version_hashes: Sequence[str], engine_version: str
+) -> list[Standing]:
+    columns = version_evidence.c
+    stages: dict[str, Stage] = {}
+    held: dict[str, list[Evidence]] = {}
+    backtests: dict[str, BacktestRun] = {}
+    for first in range(0, len(version_hashes), _N_ASKED):
+        asked = version_hashes[first : first + _N_ASKED]
+        versions = select(strategy_version.c.version_hash, strategy_version.c.stage)
+        rows = connection.execute(versions.where(strategy_version.c.version_hash.in_(asked)))
+        stages |= dict(rows.all())
+        query = select(version_evidence).where(columns.version_hash.in_(asked))
+        for row in connection.execute(query.order_by(columns.version_evidence_id.desc())):
+            held.setdefault(row.version_hash, []).append(_evidence(row))
+        backtests |= latest_own_runs(connection, asked)
+    for version in version_hashes:
+        if version not in stages:
+            raise DataError(f"no strategy version {version!r} is stored; save it first")
+    return [
+        _standing(
+            version, stages[version], backtests.get(version), held.get(version, ()), engine_version
+        )
+        for version in version_hashes
+    ]
+
+
+def _standing(
+    version_hash: str,
+    stage: Stage,
+    backtest: BacktestRun | None,
+    held: Sequence[Evidence],
+    engine_version: str,
+) -> Standing:
+    bars = "" if backtest is None else backtest.data_fingerprint
+    found, evidence = _weigh(held, engine_version, bars)
+    required = {kind for kinds in REQUIRED_EVIDENCE.values() for kind in kinds}
+    states = dict.fromkeys(sorted(required), EvidenceState.MISSING) | found
+    return Standing(version_hash, stage, backtest, states, evidence)
+
+
+def _weigh(
+    held: Sequence[Evidence], engine_version: str, data_fingerprint: str
+) -> tuple[dict[EvidenceKind, EvidenceState], dict[EvidenceKind, Evidence]]:
+    """Tell which evidence of each kind counts, and what it is worth; latest comes first."""
+    states: dict[EvidenceKind, EvidenceState] = {}
+    evidence: dict[EvidenceKind, Evidence] = {}
+    counts = (EvidenceState.PASSED, EvidenceState.FAILED)
+    for one in held:
+        state = one.state(engine_version, data_fingerprint)
+        # What someone examined on other bars meanwhile neither helps nor harms.
+        if one.kind not in evidence or (states[one.kind] not in counts and state in counts):
+            states[one.kind], evidence[one.kind] = state, one
+    return states, evidence
+
+
 def _list(connection: Connection, version_hash: str) -> list[Evidence]:
     columns = version_evidence.c
     query = (
@@ -324,13 +415,6 @@ def _list(connection: Connection, version_hash: str) -> list[Evidence]:
         .order_by(columns.version_evidence_id.desc())
     )
     return [_evidence(row) for row in connection.execute(query)]
-
-
-def _latest(connection: Connection, version_hash: str) -> dict[EvidenceKind, Evidence]:
-    found: dict[EvidenceKind, Evidence] = {}
-    for one in _list(connection, version_hash):
-        found.setdefault(one.kind, one)
-    return found
 
 
 def _evidence(row: Row[Any]) -> Evidence:

@@ -47,6 +47,7 @@ class EvidenceState(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     OUTDATED = "outdated"  # Of another version of the engine.
+    OTHER_BARS = "other bars"  # Of other bars than the version's latest backtest.
     MISSING = "missing"
 
 
@@ -68,7 +69,8 @@ TRANSITIONS: dict[tuple[Stage, Trigger], Stage] = {
     (Stage.RETIRED, Trigger.BACKTEST_SUCCEEDED): Stage.RETIRED,
 }
 
-# What must have passed, on this version of the engine, before a step is taken.
+# What must have passed, on this version of the engine and on the bars of the version's latest
+# backtest, before a step is taken.
 REQUIRED_EVIDENCE: dict[Trigger, tuple[EvidenceKind, ...]] = {
     Trigger.PAPER_STARTED: (EvidenceKind.LOOK_AHEAD, EvidenceKind.RECURSION),
     # The engine may have changed since paper trading began.
@@ -77,6 +79,7 @@ REQUIRED_EVIDENCE: dict[Trigger, tuple[EvidenceKind, ...]] = {
 _EVIDENCE_WORDS = {
     EvidenceState.FAILED: "failed",
     EvidenceState.OUTDATED: "is of another engine version",
+    EvidenceState.OTHER_BARS: "is of other bars than the latest backtest",
     EvidenceState.MISSING: "is missing",
 }
 
@@ -110,7 +113,7 @@ def require_evidence(trigger: Trigger, held: Mapping[EvidenceKind, EvidenceState
     Raises
     ------
     NotPermitted
-        Naming each kind that is missing, failed or outdated.
+        Naming each kind that is missing, failed, outdated or of other bars.
     """
     lacks = []
     for kind in REQUIRED_EVIDENCE.get(trigger, ()):
@@ -119,6 +122,6 @@ def require_evidence(trigger: Trigger, held: Mapping[EvidenceKind, EvidenceState
             lacks.append(f"{kind} {_EVIDENCE_WORDS[state]}")
     if lacks:
         raise NotPermitted(
-            f"{trigger} needs evidence that has passed on this engine, but {', '.join(lacks)};"
-            " run `quarterdeck evidence` on the version"
+            f"{trigger} needs evidence that has passed on this engine and on the bars of the latest "
+            f"backtest, but {', '.join(lacks)}; run `quarterdeck evidence` on the version"
         )

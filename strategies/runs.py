@@ -283,6 +283,34 @@ def runs_of(connection: Connection, version_hashes: Sequence[str]) -> dict[str, 
     return runs
 
 
+def latest_own_run(engine: Engine, version_hash: str) -> BacktestRun | None:
+    """Return the latest succeeded run of a version with its own parameters, None for none."""
+    with read_transaction(engine) as connection:
+        return latest_own_runs(connection, [version_hash]).get(version_hash)
+
+
+def latest_own_runs(
+    connection: Connection, version_hashes: Sequence[str]
+) -> dict[str, BacktestRun]:
+    """Return the latest succeeded run of each version with its own parameters.
+
+    It says what the version's evidence must be about. A version without such
+    a run is left out.
+    """
+    moved = select(stage_change.c.run_id).where(stage_change.c.version_hash.in_(version_hashes))
+    # The record knows that these ran with the version's own values, however they were stated.
+    own = set(connection.scalars(moved))
+    found = {}
+    for version, runs in runs_of(connection, version_hashes).items():
+        for run in runs:
+            is_own = run.run_id in own or not run.options.get("parameters")
+            # One that is being repeated, or failed when it was, has its earlier result.
+            if is_own and run.key_figures is not None:
+                found[version] = run
+                break
+    return found
+
+
 _SELECT = (
     select(
         backtest_run.c.run_id,

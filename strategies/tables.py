@@ -78,7 +78,7 @@ stage_change = Table(
     Column("from_stage", EnumText(Stage), nullable=False),
     Column("to_stage", EnumText(Stage), nullable=False),
     Column("trigger", EnumText(Trigger), nullable=False),
-    # The evidence; other triggers than a backtest will bring columns of their own.
+    # The backtest that brought the step, or on whose bars its evidence is.
     Column("run_id", Text, ForeignKey("backtest_run.run_id")),
     Column("changed_at", UtcTimestamp, nullable=False),
     CheckConstraint("from_stage <> to_stage", name="stage_moves"),

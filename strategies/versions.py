@@ -154,6 +154,15 @@ def get_version(engine: Engine, version_hash: str) -> StrategyVersion:
     return found[0]
 
 
+def version_names(engine: Engine) -> dict[str, str]:
+    """Return the name of each version's strategy by the version's hash, first saved first."""
+    columns = strategy_version.c
+    query = select(columns.version_hash, strategy.c.name).join_from(strategy_version, strategy)
+    query = query.order_by(columns.created_at, columns.version_hash)
+    with read_transaction(engine) as connection:
+        return dict(connection.execute(query).all())
+
+
 def list_versions(engine: Engine, *, name: str | None = None) -> list[VersionWithRuns]:
     """Return the versions with their runs, latest version first.
 

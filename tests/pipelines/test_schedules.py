@@ -17,12 +17,8 @@ from pipelines.schedules import (
     nightly_checks,
     nightly_ingestion,
     nightly_resampling,
-    weekly_evidence,
     why_closed,
 )
-from strategies.lifecycle import Stage
-from strategies.tables import strategy_version
-from strategies.versions import save_version
 
 
 @pytest.fixture
@@ -113,24 +109,12 @@ def test_only_instruments_with_bars_within_the_day_are_resampled(instance, minut
     assert len({one.run_key for one in [*found, *checked]}) == 3
 
 
-def test_versions_without_evidence_are_examined_once_a_week(instance, home, sqlite_engine):
-    assert isinstance(
-        evaluate(weekly_evidence, instance, "2024-07-13 10:00", database=sqlite_engine), SkipReason
-    )
-    version = save_version(sqlite_engine, name="dip", document=b"{}", author="").version_hash
-    with sqlite_engine.begin() as connection:
-        connection.execute(strategy_version.update().values(stage=Stage.BACKTESTED))
-    (found,) = evaluate(weekly_evidence, instance, "2024-07-13 10:00", database=sqlite_engine)
-    assert found.run_config == {"ops": {"examine_version": {"config": {"strategy": version}}}}
-
-
 def test_a_vendor_is_asked_only_after_someone_switched_it_on():
     states = {one.name: one.default_status.value for one in SCHEDULES}
     assert states == {
         "nightly_ingestion": "STOPPED",
         "nightly_resampling": "RUNNING",
         "nightly_checks": "RUNNING",
-        "weekly_evidence": "RUNNING",
     }
     assert {one.execution_timezone for one in SCHEDULES} == {"America/New_York"}
     assert all(one.description for one in SCHEDULES)

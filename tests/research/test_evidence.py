@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import research.backtest
+import trading.feeding
 from foundation.clock import FixedClock
-from foundation.errors import DataError, SpecError
+from foundation.errors import DataError, NotPermitted, SpecError
+from market_data.importing import import_file
 from market_data.sample_set import load_sample
 from market_data.store import Store
 from research.backtest import ENGINE_VERSION, BacktestRequest, run_backtest
@@ -19,12 +23,15 @@ from research.evidence import (
     evidence_directory,
     examine,
     record_examination,
+    request_like,
+    why_not_counted,
     write_examination,
 )
 from research.recording import recorded_run
 from research.writing import write_result
 from strategies.evidence import latest_evidence, promote, versions_without_evidence
 from strategies.lifecycle import EvidenceKind, Stage, Trigger
+from strategies.runs import latest_own_run
 from strategies.versions import get_version, save_version
 from trading.document import canonical, load_document
 
@@ -95,7 +102,8 @@ def test_recorded_examination_lets_its_version_go_to_paper(
     with recorded_run(sqlite_engine, backtest, tmp_path / "result", author="") as succeeded:
         succeeded(write_result(backtest, tmp_path / "result"))
     version = backtest.version
-    assert versions_without_evidence(sqlite_engine, engine_version=ENGINE_VERSION) == [version]
+    (lacking,) = versions_without_evidence(sqlite_engine, engine_version=ENGINE_VERSION)
+    assert lacking.version_hash == version
     clock = FixedClock(datetime(2024, 3, 8, tzinfo=UTC))
     stored = record_examination(
         sqlite_engine, examination, tmp_path / "evidence", author="ann", clock=clock
@@ -111,6 +119,133 @@ def test_recorded_examination_lets_its_version_go_to_paper(
         sqlite_engine, version, Trigger.PAPER_STARTED, engine_version=ENGINE_VERSION, clock=clock
     )
     assert stage is Stage.PAPER
+
+
+def recorded(engine, request, store, folder):
+    """Backtest, record it, and return the run as stored."""
+    backtest = run_backtest(request, store)
+    with recorded_run(engine, backtest, folder, author="") as succeeded:
+        succeeded(write_result(backtest, folder))
+    run = latest_own_run(engine, backtest.version)
+    assert run is not None
+    return run
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"symbols": ("MSFT",)},
+        {"symbols": ("AAPL",), "start": date(2010, 1, 4), "end": date(2011, 6, 30)},
+        {"start": date(2010, 1, 4), "warmup": False, "cash": 5_000.0},
+    ],
+)
+def test_a_version_is_examined_on_the_bars_of_its_backtest(store, sqlite_engine, tmp_path, options):
+    document = load_document(DOCUMENT)
+    run = recorded(sqlite_engine, BacktestRequest(document, **options), store, tmp_path / "result")
+    request, found = request_like(run, document, store.home)
+    again = run_backtest(request, found)
+    assert again.fingerprint == run.data_fingerprint
+    assert (request.cash, request.warmup) == (
+        options.get("cash", 100_000.0), options.get("warmup", True),
+    )  # fmt: skip
+
+
+def file_of_days(path: Path, n_days: int) -> Path:
+    days = np.arange("2020-01-06", "2021-12-31", dtype="datetime64[D]")
+    days = days[np.is_busday(days)][:n_days]
+    rows = [f"{day},{9 + k % 7},{12 + k % 7},{8 + k % 7},{10 + k % 7},{100 + k}"
+            for k, day in enumerate(days)]  # fmt: skip
+    path.write_text("\n".join(["date,open,high,low,close,volume", *rows]) + "\n")
+    return path
+
+
+def test_bars_that_came_since_the_backtest_are_left_out(sqlite_engine, tmp_path):
+    grown = Store(tmp_path / "home")
+    document = load_document(DOCUMENT.replace("[AAPL, MSFT]", "[ACME]"))
+    import_file(grown, file_of_days(tmp_path / "a.csv", 200), symbol="ACME", calendar="24/7")
+    run = recorded(sqlite_engine, BacktestRequest(document), grown, tmp_path / "result")
+    import_file(grown, file_of_days(tmp_path / "b.csv", 260), symbol="ACME", calendar="24/7")
+    assert run_backtest(BacktestRequest(document), grown).fingerprint != run.data_fingerprint
+    request, found = request_like(run, document, grown.home)
+    assert run_backtest(request, found).fingerprint == run.data_fingerprint
+
+
+def test_a_file_of_bars_is_found_from_elsewhere(sqlite_engine, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file_of_days(Path("ACME.csv"), 200)
+    document = load_document(DOCUMENT.replace("[AAPL, MSFT]", "[ACME]"))
+    request = BacktestRequest(document, source=Path("ACME.csv"), calendar="24/7")
+    run = recorded(sqlite_engine, request, Store(tmp_path / "home"), tmp_path / "result")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again, found = request_like(run, document, tmp_path / "home")
+    assert again.source == tmp_path / "ACME.csv"
+    assert run_backtest(again, found).fingerprint == run.data_fingerprint
+    (tmp_path / "ACME.csv").unlink()
+    with pytest.raises(DataError, match="no file of bars at"):
+        request_like(run, document, tmp_path / "home")
+
+
+def test_an_examination_of_other_bars_counts_for_nothing_and_says_so(
+    examination, store, sqlite_engine, tmp_path
+):
+    document = load_document(DOCUMENT)
+    assert why_not_counted(examination, None) == ""
+    whole = recorded(sqlite_engine, BacktestRequest(document), store, tmp_path / "one")
+    assert why_not_counted(examination, whole) == ""
+    short = BacktestRequest(document, symbols=("AAPL",))
+    part = recorded(sqlite_engine, short, store, tmp_path / "other")
+    assert f"latest backtest, run {part.run_id}" in why_not_counted(examination, part)
+    record_examination(sqlite_engine, examination, tmp_path, author="")
+    with pytest.raises(NotPermitted, match="look_ahead is of other bars than the latest backtest"):
+        promote(
+            sqlite_engine, part.version_hash, Trigger.PAPER_STARTED, engine_version=ENGINE_VERSION
+        )
+
+
+def peek_one_bar(monkeypatch) -> None:
+    """Let every indicator show the value of the next bar."""
+    honest = research.backtest.build_feed
+
+    def peeking(linker, bars, **options):
+        feed = honest(linker, bars, **options)
+        feed.matrix[5:, :-1] = feed.matrix[5:, 1:]
+        return feed
+
+    monkeypatch.setattr(research.backtest, "build_feed", peeking)
+
+
+def show_the_open_week(monkeypatch) -> None:
+    """Let a week's bar be seen from its Monday on, with the prices of its Friday."""
+    honest = trading.feeding.c.aggregate_nb
+
+    def early(state, codes, source, bars, index):
+        n = honest(state, codes, source, bars, index)
+        week = np.unique(codes >> 2, return_inverse=True)[1]
+        index[:] = np.minimum(week, n - 1)
+        return n
+
+    monkeypatch.setattr(trading.feeding.c, "aggregate_nb", early)
+
+
+@pytest.mark.parametrize("cheat", [peek_one_bar, show_the_open_week])
+def test_a_version_that_looks_ahead_is_not_promoted(
+    cheat, store, sqlite_engine, tmp_path, monkeypatch
+):
+    text = DOCUMENT.replace('"ema(close, 20)"', '"ema(close, 5) @ 1w"')
+    cheat(monkeypatch)
+    request = BacktestRequest(load_document(text), symbols=("AAPL",))
+    run = recorded(sqlite_engine, request, store, tmp_path / "result")
+    found = examine(request, store, n_cuts=4, n_starts=1)
+    assert not found.look_ahead.passed
+    assert found.look_ahead.differences[0].what == "indicator trend"
+    record_examination(sqlite_engine, found, tmp_path / "evidence", author="")
+    with pytest.raises(NotPermitted, match="but look_ahead failed"):
+        promote(
+            sqlite_engine, run.version_hash, Trigger.PAPER_STARTED, engine_version=ENGINE_VERSION
+        )
+    assert get_version(sqlite_engine, run.version_hash).stage is Stage.BACKTESTED
 
 
 def test_examining_alone_saves_the_version_as_a_draft(examination, sqlite_engine, tmp_path):

@@ -6,17 +6,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, select
 
+import strategies.evidence
 from foundation.clock import FixedClock
 from foundation.database import read_transaction, write_transaction
 from foundation.errors import DataError, NotPermitted
 from strategies.evidence import (
     Evidence,
-    evidence_states,
+    evidence_for,
     latest_evidence,
     list_evidence,
     promote,
     record_evidence,
     stage_change_evidence,
+    standings,
     versions_without_evidence,
 )
 from strategies.lifecycle import (
@@ -28,9 +30,10 @@ from strategies.lifecycle import (
     require_evidence,
 )
 from strategies.runs import RunStart, record_run_started, record_run_succeeded
-from strategies.versions import get_version, list_stage_changes, save_version
+from strategies.versions import get_version, list_stage_changes, save_version, version_names
 
 NOON = datetime(2024, 3, 8, 12, 0, tzinfo=UTC)
+BARS, OTHER_BARS = "f" * 64, "e" * 64
 BOTH = (EvidenceKind.LOOK_AHEAD, EvidenceKind.RECURSION)
 
 
@@ -39,24 +42,52 @@ def clock() -> FixedClock:
     return FixedClock(NOON)
 
 
-def backtested(engine: Engine, text: str = "one", clock: FixedClock | None = None) -> str:
+def backtested(
+    engine: Engine,
+    text: str = "one",
+    clock: FixedClock | None = None,
+    *,
+    bars: str = BARS,
+    parameters: dict[str, float] | None = None,
+) -> str:
     version = save_version(engine, name="dip", document=text.encode(), author="", clock=clock)
-    run_id = hashlib.sha256(text.encode()).hexdigest()[:12]
+    begin_run(engine, version.version_hash, bars, parameters, clock)
+    record_run_succeeded(
+        engine, run_id_of(version.version_hash, bars), key_figures={}, is_evidence=not parameters
+    )
+    return version.version_hash
+
+
+def run_id_of(version: str, bars: str = BARS) -> str:
+    return hashlib.sha256(f"{version}{bars}".encode()).hexdigest()[:12]
+
+
+def begin_run(engine, version, bars=BARS, parameters=None, clock=None) -> None:
     record_run_started(
         engine,
         RunStart(
-            run_id=run_id, version_hash=version.version_hash, data_fingerprint="f" * 64,
-            engine_version="1", options={}, result_directory="/results",
+            run_id=run_id_of(version, bars), version_hash=version, data_fingerprint=bars,
+            engine_version="1", options={"parameters": parameters or {}},
+            result_directory="/results",
         ),
+        clock=clock,
     )  # fmt: skip
-    record_run_succeeded(engine, run_id, key_figures={})
-    return version.version_hash
 
 
 def record(engine: Engine, version: str, kind: EvidenceKind, clock=None, **changes) -> Evidence:
     fields = {"passed": True, "figures": {"n_cuts": 48}, "engine_version": "1"} | changes
-    evidence = Evidence(version_hash=version, kind=kind, data_fingerprint="f" * 64, **fields)
-    return record_evidence(engine, evidence, clock=clock)
+    fields = {"data_fingerprint": BARS} | fields
+    return record_evidence(engine, Evidence(version_hash=version, kind=kind, **fields), clock=clock)
+
+
+def states_of(engine: Engine, version: str, engine_version: str = "1") -> dict:
+    (found,) = standings(engine, [version], engine_version=engine_version)
+    return found.states
+
+
+def lacking(engine: Engine, engine_version: str = "1") -> list[str]:
+    found = versions_without_evidence(engine, engine_version=engine_version)
+    return [one.version_hash for one in found]
 
 
 def test_evidence_is_kept_with_all_that_it_rests_on(engine, clock):
@@ -78,7 +109,7 @@ def test_latest_evidence_counts_and_earlier_stays(engine, clock):
     second = record(engine, version, EvidenceKind.LOOK_AHEAD, clock, passed=False)
     assert list_evidence(engine, version) == [second, first]
     assert latest_evidence(engine, version) == {EvidenceKind.LOOK_AHEAD: second}
-    assert evidence_states(engine, version, engine_version="1") == {
+    assert states_of(engine, version) == {
         EvidenceKind.LOOK_AHEAD: EvidenceState.FAILED,
         EvidenceKind.RECURSION: EvidenceState.MISSING,
     }
@@ -97,8 +128,8 @@ def test_a_version_with_both_checks_passed_goes_to_paper_and_keeps_them(engine, 
     )
     assert get_version(engine, version).stage is Stage.PAPER
     change = list_stage_changes(engine, version)[-1]
-    assert (change.from_stage, change.to_stage, change.changed_at) == (
-        Stage.BACKTESTED, Stage.PAPER, NOON,
+    assert (change.from_stage, change.to_stage, change.changed_at, change.run_id) == (
+        Stage.BACKTESTED, Stage.PAPER, NOON, run_id_of(version),
     )  # fmt: skip
     with read_transaction(engine) as connection:
         rested_on = connection.scalars(select(stage_change_evidence.c.version_evidence_id)).all()
@@ -114,6 +145,11 @@ def test_a_version_with_both_checks_passed_goes_to_paper_and_keeps_them(engine, 
         ({"passed": False}, {}, "but look_ahead failed"),
         ({}, {"passed": False}, "but recursion failed"),
         ({"engine_version": "0"}, {}, "but look_ahead is of another engine version"),
+        (
+            {},
+            {"data_fingerprint": OTHER_BARS},
+            "but recursion is of other bars than the latest backtest",
+        ),
     ],
 )
 def test_paper_without_its_evidence_is_refused_with_what_is_lacking(
@@ -178,30 +214,94 @@ def test_steps_that_need_evidence_take_it_and_the_others_need_none(trigger):
                 require_evidence(trigger, held)
 
 
+def test_evidence_on_bars_of_an_earlier_backtest_is_stale(engine, clock):
+    version = backtested(engine, clock=clock)
+    for kind in BOTH:
+        record(engine, version, kind)
+    assert lacking(engine) == []
+    clock.advance(timedelta(minutes=1))
+    backtested(engine, clock=clock, bars=OTHER_BARS)
+    assert states_of(engine, version) == dict.fromkeys(BOTH, EvidenceState.OTHER_BARS)
+    assert lacking(engine) == [version]
+    with pytest.raises(NotPermitted, match="look_ahead is of other bars than the latest backtest"):
+        promote(engine, version, Trigger.PAPER_STARTED, engine_version="1")
+    for kind in BOTH:
+        record(engine, version, kind, data_fingerprint=OTHER_BARS)
+    assert promote(engine, version, Trigger.PAPER_STARTED, engine_version="1") is Stage.PAPER
+    assert list_stage_changes(engine, version)[-1].run_id == run_id_of(version, OTHER_BARS)
+
+
+def test_a_look_at_other_bars_neither_helps_nor_harms(engine, clock):
+    version = backtested(engine, clock=clock)
+    counts = [record(engine, version, kind, clock, passed=False) for kind in BOTH]
+    for kind in BOTH:
+        record(engine, version, kind, clock, data_fingerprint=OTHER_BARS)
+        record(engine, version, kind, clock, engine_version="0")
+    (standing,) = standings(engine, [version], engine_version="1")
+    assert standing.states == dict.fromkeys(BOTH, EvidenceState.FAILED)
+    assert standing.evidence == dict(zip(BOTH, counts, strict=True))
+    assert standing.lacks(Trigger.PAPER_STARTED) == list(BOTH)
+    assert standing.lacks(Trigger.RETIRED) == []
+    on_other = evidence_for(engine, version, engine_version="1", data_fingerprint=OTHER_BARS)
+    assert {one.data_fingerprint for one in on_other.values()} == {OTHER_BARS}
+
+
+def test_a_run_with_other_parameters_says_nothing_of_a_versions_bars(engine, clock):
+    version = backtested(engine, clock=clock)
+    for kind in BOTH:
+        record(engine, version, kind)
+    clock.advance(timedelta(minutes=1))
+    backtested(engine, clock=clock, bars=OTHER_BARS, parameters={"length": 9.0})
+    assert states_of(engine, version) == dict.fromkeys(BOTH, EvidenceState.PASSED)
+
+
+def test_parameters_stated_as_they_are_make_a_version_backtested_on_these_bars(engine):
+    version = save_version(engine, name="dip", document=b"one", author="").version_hash
+    begin_run(engine, version, parameters={"length": 14.0})
+    record_run_succeeded(engine, run_id_of(version), key_figures={}, is_evidence=True)
+    assert lacking(engine) == [version]
+    for kind in BOTH:
+        record(engine, version, kind)
+    assert lacking(engine) == []
+
+
+def test_a_backtest_that_is_repeated_keeps_its_versions_evidence(engine):
+    version = backtested(engine)
+    for kind in BOTH:
+        record(engine, version, kind)
+    begin_run(engine, version)
+    assert states_of(engine, version) == dict.fromkeys(BOTH, EvidenceState.PASSED)
+
+
 def test_versions_without_evidence_are_those_that_were_backtested_and_lack_a_kind(engine, clock):
     save_version(engine, name="dip", document=b"draft", author="", clock=clock)
-    lacking, half, whole, failed, old = (
-        backtested(engine, text, clock) for text in ("lacking", "half", "whole", "failed", "old")
+    bare, half, whole, failed, old, moved = (
+        backtested(engine, text, clock)
+        for text in ("bare", "half", "whole", "failed", "old", "moved")
     )
     record(engine, half, EvidenceKind.LOOK_AHEAD)
     for kind in BOTH:
         record(engine, whole, kind)
         record(engine, failed, kind, passed=False)
         record(engine, old, kind, engine_version="0")
-    assert set(versions_without_evidence(engine)) == {lacking, half}
-    assert set(versions_without_evidence(engine, engine_version="1")) == {lacking, half, old}
-    assert versions_without_evidence(engine, kinds=()) == []
-    promote(engine, lacking, Trigger.RETIRED, engine_version="1")
-    assert versions_without_evidence(engine) == [half]
+        record(engine, moved, kind, data_fingerprint=OTHER_BARS)
+    assert set(lacking(engine)) == {bare, half, old, moved}
+    assert set(lacking(engine, "2")) == {bare, half, whole, failed, old, moved}
+    promote(engine, bare, Trigger.RETIRED, engine_version="1")
+    assert set(lacking(engine)) == {half, old, moved}
+    promote(engine, whole, Trigger.PAPER_STARTED, engine_version="1")
+    # On paper it needs evidence of a new engine as well, to go on.
+    assert whole in lacking(engine, "2")
 
 
-def test_those_saved_last_come_first_and_no_more_than_asked_for(engine, clock):
+def test_those_saved_last_come_first_however_many(engine, clock, monkeypatch):
+    monkeypatch.setattr(strategies.evidence, "_N_ASKED", 2)
     hashes = []
-    for text in ("a", "b", "c"):
+    for text in ("a", "b", "c", "d", "e"):
         hashes.append(backtested(engine, text, clock))
         clock.advance(timedelta(minutes=1))
-    assert versions_without_evidence(engine) == hashes[::-1]
-    assert versions_without_evidence(engine, limit=2) == hashes[:0:-1]
+    assert lacking(engine) == hashes[::-1]
+    assert list(version_names(engine).items()) == [(one, "dip") for one in hashes]
 
 
 def test_the_database_takes_no_kind_that_is_not_known(sqlite_engine):
