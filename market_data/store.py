@@ -659,7 +659,9 @@ def _symbol_folder(symbol: str) -> str:
 
 def _read_actions(path: Place, content: bytes) -> pa.Table:
     try:
-        return pq.read_table(pa.BufferReader(content), use_threads=False)
+        # Not `read_table`: it imports pandas.
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
+            return file.read(use_threads=False)
     except pa.ArrowException as error:
         first_line = str(error).splitlines()[0]
         raise DataError(f"{path} is damaged or cut off: {first_line}") from error
