@@ -215,6 +215,67 @@ def test_a_loader_that_uses_the_bars_after_the_session_is_found(sample, monkeypa
     assert report.differences[0].what == "stored volume"
 
 
+def standardised(row: np.ndarray) -> np.ndarray:
+    """Normalise by the mean and deviation of all history, later bars included."""
+    return (row - np.nanmean(row)) / np.nanstd(row)
+
+
+def ranked(row: np.ndarray) -> np.ndarray:
+    """Scale between the lowest and highest of all history."""
+    return (row - np.nanmin(row)) / (np.nanmax(row) - np.nanmin(row))
+
+
+def seeded_by_the_last(row: np.ndarray) -> np.ndarray:
+    """Start a decaying memory from the last bar instead of the first: gone after some bars."""
+    return row + 1e-6 * row[-1] * 0.5 ** np.arange(len(row))
+
+
+def centred(row: np.ndarray) -> np.ndarray:
+    """Average a bar with the one before and the one after."""
+    return np.convolve(np.pad(row, 1, "edge"), np.ones(3) / 3, "valid")
+
+
+FIRST_OF_FAST, LAST = 4, -1
+
+
+@pytest.mark.parametrize(
+    ("cheat", "i_bar"),
+    [
+        (standardised, FIRST_OF_FAST),
+        (ranked, FIRST_OF_FAST),
+        (seeded_by_the_last, FIRST_OF_FAST),
+        (centred, LAST),
+    ],
+)
+def test_each_way_of_peeking_is_named_with_its_column_and_bar(sample, monkeypatch, cheat, i_bar):
+    link, honest = research.backtest.link_strategy, research.backtest.build_feed
+    rows: dict[str, int] = {}
+
+    def linking(*arguments, **options):
+        linked = link(*arguments, **options)
+        rows.update({one.name: one.row for one in linked.indicators})
+        return linked
+
+    def peeking(linker, bars, **options):
+        feed = honest(linker, bars, **options)
+        feed.matrix[rows["fast"]] = cheat(feed.matrix[rows["fast"]])
+        return feed
+
+    monkeypatch.setattr(research.backtest, "link_strategy", linking)
+    monkeypatch.setattr(research.backtest, "build_feed", peeking)
+    report = check(AVERAGES, sample, n_cuts=6)
+    assert not report.passed
+    first = report.differences[0]
+    assert (first.what, first.stage) == ("indicator fast", Stage.INDICATOR)
+    assert not {one.what for one in report.differences} & {"indicator slow", "indicator week"}
+    if i_bar == LAST:
+        # A centred mean is another only where its next bar is hidden.
+        assert first.bar == first.last_true_bar
+    else:
+        assert first.i_bar == i_bar
+    assert f"AAPL: indicator fast at {first.bar} is " in first.sentence()
+
+
 def test_an_order_that_is_matched_with_the_next_bar_shows_in_orders_and_account(
     sample, monkeypatch
 ):
