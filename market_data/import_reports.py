@@ -38,6 +38,10 @@ class ImportOptions:
         Widen bars whose high and low do not hold open and close.
     drop_unscheduled : bool
         Leave out bars that are in no session of the calendar, however many.
+    keep_unscheduled : bool
+        Keep bars within the day that are in no session, under their local
+        date: for a comparison of two sources, one of which may have a wrong
+        clock. Such bars are not stored.
     overwrite : bool
         Let bars replace stored ones of the same time.
     refresh : bool
@@ -55,6 +59,7 @@ class ImportOptions:
     stated: Mapping[str, object] = field(default_factory=dict)
     repair: bool = False
     drop_unscheduled: bool = False
+    keep_unscheduled: bool = False
     overwrite: bool = False
     refresh: bool = True
     split_listing: bool = False

@@ -241,6 +241,7 @@ def read_file(
     quotes: Path | None = None,
     repair: bool = False,
     drop_unscheduled: bool = False,
+    keep_unscheduled: bool = False,
     refresh: bool = False,
     progress: Progress = silent,
 ) -> CheckedBars:
@@ -252,6 +253,8 @@ def read_file(
         In the place of the stored one.
     stated : dict
         Fields of the instrument that replace the stored ones.
+    keep_unscheduled : bool
+        As in `ImportOptions`.
     refresh : bool
         Compute the calendar's sessions anew.
 
@@ -265,6 +268,7 @@ def read_file(
         stated=stated or {},
         repair=repair,
         drop_unscheduled=drop_unscheduled,
+        keep_unscheduled=keep_unscheduled,
         refresh=refresh,
     )
     with open_for_import(store, path, options, in_memory=True, progress=progress) as opened:

@@ -187,7 +187,11 @@ class Judge:
         self._forget()
         findings, options = self.findings, self._options
         placer = Placer(
-            self.sessions, self.frame, findings, drop_unscheduled=options.drop_unscheduled
+            self.sessions,
+            self.frame,
+            findings,
+            drop_unscheduled=options.drop_unscheduled,
+            keep_unscheduled=options.keep_unscheduled,
         )
         quotes = None if options.quotes is None else QuoteJoiner(options.quotes)
         gaps, moves = GapCheck(self.sessions, self.frame), MoveCheck(self.actions)

@@ -14,7 +14,7 @@ from market_data.checks import Findings, SessionCheck, SpacingCheck, ordered_row
 from market_data.columns import BarColumns
 from market_data.raw import RawBars
 from market_data.reading import read_raw
-from market_data.sessions import Placement, SessionTable
+from market_data.sessions import Placement, SessionTable, local_dates
 from market_data.timeframes import DAY_NS, Timeframe
 
 
@@ -31,6 +31,8 @@ class Placer:
         Grows by what is found.
     drop_unscheduled : bool
         Leave out bars in no session, however many.
+    keep_unscheduled : bool
+        Keep those within the day, under their local date.
     sparse : bool
         As in `SpacingCheck`.
     """
@@ -42,11 +44,13 @@ class Placer:
         findings: Findings,
         *,
         drop_unscheduled: bool,
+        keep_unscheduled: bool = False,
         sparse: bool = False,
     ) -> None:
         self._table = table
         self._frame = frame
         self._findings = findings
+        self._keep_unscheduled = keep_unscheduled and frame.intraday
         self._sessions = SessionCheck(table, frame, drop_unscheduled=drop_unscheduled)
         self._spacing = SpacingCheck(frame, sparse=sparse)
         self._n_duplicates = 0
@@ -84,7 +88,7 @@ class Placer:
             ts, placement, lambda i: raw.place(i if order is None else int(order[i]))
         )
         homeless = placement.i_session < 0
-        if bool(homeless.any()):
+        if bool(homeless.any()) and not self._keep_unscheduled:
             order = np.flatnonzero(~homeless) if order is None else order[~homeless]
             placement = _chosen(placement, np.flatnonzero(~homeless))
             ts = ts[~homeless]
@@ -96,7 +100,10 @@ class Placer:
             if frame.name == "1w":
                 dates = table.date[placement.i_session]
                 ts = table.open[np.searchsorted(table.date, dates - (dates + 3) % 7, "left")]
-        return _columns(raw, order, ts, table.date[placement.i_session]), placement.outside
+        session = table.date[placement.i_session]
+        if self._keep_unscheduled:
+            session = np.where(homeless, local_dates(table, ts), session)
+        return _columns(raw, order, ts, session), placement.outside
 
     def finish(self, n_back: int, n_rows: int) -> None:
         """Judge the series as a whole.
@@ -119,7 +126,8 @@ class Placer:
             findings.add("reordered", n_back, f"bars were {text}; sorted")
         if self._n_duplicates:
             findings.add("duplicates_dropped", self._n_duplicates, "{n} bars were there twice")
-        self._sessions.finish(findings)
+        if not self._keep_unscheduled:
+            self._sessions.finish(findings)
         if self._frame.intraday:
             self._spacing.finish()
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from foundation.errors import DataError
 from market_data.raw import Layout, RawBars, RawBlock, number_blocks
+from market_data.store import base_symbol
 from market_data.timeframes import DAY_NS
 from market_data.times import FileTimes, TimeParser
 
@@ -187,7 +188,7 @@ class SymbolRows:
     def _refuse_symbols(self) -> None:
         there = sorted(self._named)
         listed = ", ".join(there[:8])
-        if self._wanted and there and self._wanted not in self._named:
+        if self._wanted and there and not any(map(self._is_wanted, there)):
             if len(there) == 1:
                 raise NoRowsOfSymbol(f"has bars of {there[0]}, not of {self._wanted}")
             raise NoRowsOfSymbol(f"has no bars of {self._wanted}; there are {listed}")
@@ -201,14 +202,20 @@ class SymbolRows:
         self._named.update(block.symbols)
         if self._wanted or self._everything:
             for name, part in _by_symbol(block):
-                if self._everything or name == self._wanted:
+                if self._everything:
                     self._keep(name, part)
+                elif self._is_wanted(name):
+                    self._keep(self._wanted, part)
         elif len(self._named) == 1:
             self._keep(block.symbols[0], block)
         else:
             # It is refused at its end, when all symbols are known.
             self._held.clear()
             self._held_bytes = 0
+
+    def _is_wanted(self, name: str) -> bool:
+        """Return whether a file's symbol is the wanted one: a source of it knows no source."""
+        return name in (self._wanted, base_symbol(self._wanted))
 
     def _keep(self, name: str, block: RawBlock) -> None:
         self._held.setdefault(name, _Held()).add(block)

@@ -120,6 +120,7 @@ def compare_series(
     timeframe: str,
     sessions: SessionTable,
     actions: NDArray[np.void] | None = None,
+    read: tuple[str, ...] = (),
 ) -> PairComparison:
     """Compare two sources of one instrument.
 
@@ -133,6 +134,9 @@ def compare_series(
         Of the instrument's calendar; must cover the bars.
     actions : DATED_ACTION array, optional
         Known splits and dividends, by which steps of scale are explained.
+    read : tuple of str
+        What was found as they were read, in sentences; comes after what the
+        comparison finds.
 
     Raises
     ------
@@ -163,8 +167,9 @@ def compare_series(
         actions=actions,
     )  # fmt: skip
     return PairComparison(
-        a, b, timeframe, sessions.calendar, found, tolerance, volume, boundary, bars, findings
-    )
+        a, b, timeframe, sessions.calendar, found, tolerance, volume, boundary, bars,
+        (*findings, *read),
+    )  # fmt: skip
 
 
 def _span(series: SourceSeries) -> str:

@@ -13,6 +13,10 @@ from market_data.timeframes import DAY_NS
 from trading.instruments import Instrument
 
 
+# Of what is found in reading, what no comparison of prices shows.
+_TOLD = ("ranges_widened", "duplicates_dropped", "outside_calendar_dropped", "ambiguous_times")
+
+
 def compare_files(
     store: Store,
     a: Path,
@@ -30,6 +34,11 @@ def compare_files(
     symbol, timeframe, calendar, timezone : str
         Where the files don't tell.
 
+    Notes
+    -----
+    Bars that don't hold their open and close are widened, bars within the day
+    that are in no session are kept; the findings tell of both.
+
     Raises
     ------
     DataError
@@ -45,8 +54,11 @@ def compare_files(
             timeframe=timeframe,
             timezone=timezone,
             instrument=instrument,
-            # A source whose clock is wrong has bars outside the calendar.
+            # What an import refuses or leaves out is what a comparison is to show:
+            # a source whose clock is wrong has bars outside the calendar.
+            repair=True,
             drop_unscheduled=True,
+            keep_unscheduled=True,
         )
         read.append(found)
     one, other = read
@@ -65,4 +77,10 @@ def compare_files(
         timeframe=one.timeframe,
         sessions=sessions,
         actions=one.actions,
+        read=tuple(
+            f"{path.stem}: {finding.message}."
+            for path, found in zip((a, b), read, strict=True)
+            for finding in found.findings
+            if finding.name in _TOLD
+        ),
     )

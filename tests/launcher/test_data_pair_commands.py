@@ -117,3 +117,53 @@ def test_wrong_usage_is_told_in_words(run: Run, pair: Store, arguments, words: s
     answer = run("data", *arguments)
     assert answer.code != 0
     assert words in answer.err.replace("\n", " ").replace("│", "").replace("  ", " ")
+
+
+def test_a_source_is_imported_from_a_file_that_names_the_plain_symbol(
+    run: Run, home: Path, tmp_path: Path
+):
+    columns, _ = Store(home).read_columns("AAPL", "1d")
+    table = columns.to_table()
+    path = tmp_path / "vendor.parquet"
+    pq.write_table(table.append_column("symbol", [["AAPL"] * table.num_rows]), path)
+    done = run("import", path, "--symbol", "AAPL@vendor", "--calendar", "XNYS")
+    assert done.code == 0, done.err
+    assert Store(home).read_columns("AAPL@vendor", "1d")[0].n_bars == columns.n_bars
+    refused = run("import", path, "--symbol", "MSFT@vendor", "--calendar", "XNYS")
+    assert "has bars of AAPL, not of MSFT@vendor" in refused.err.replace("\n", " ")
+
+
+def test_files_keep_the_bars_that_only_a_wrong_clock_puts_outside_the_hours(
+    run: Run, tmp_path: Path
+):
+    # Four weeks of FX by the hour, 17:00 Sunday to 17:00 Friday in New York: in winter 22:00 UTC.
+    hours = np.concatenate([
+        np.arange(120) + 22 + 24 * (3 + 7 * week) for week in range(4)
+    ])  # fmt: skip
+    ts = np.datetime64("2024-01-04T00:00", "ns").astype(np.int64) + hours * 3_600 * 10**9
+    close = 1.1 * np.exp(np.random.default_rng(3).normal(0, 1e-3, ts.shape[0]).cumsum())
+    rows = ["time,open,high,low,close,volume"]
+    files = []
+    for name, late in (("utc", 0), ("local", -5)):
+        lines = [
+            f"{np.datetime64(int(t) + late * 3_600 * 10**9, 'ns').astype('datetime64[s]')}Z,"
+            f"{c:.5f},{c:.5f},{c:.5f},{c:.5f},0"
+            for t, c in zip(ts, close, strict=True)
+        ]
+        files.append(tmp_path / f"{name}.csv")
+        files[-1].write_text("\n".join(rows + lines) + "\n")
+    # One bar does not hold its close.
+    broken = files[0].read_text().splitlines()
+    fields = broken[40].split(",")
+    fields[2] = fields[3] = f"{float(fields[4]) * 0.9999:.5f}"
+    fields[3] = f"{float(fields[4]) * 0.9998:.5f}"
+    broken[40] = ",".join(fields)
+    files[0].write_text("\n".join(broken) + "\n")
+    told = json.loads(
+        run("data", "compare", *files, "--symbol", "EURUSD", "--calendar", "FX", "--json").out
+    )
+    # All 480 meet, also the 20 that lie before the week's begin by the wrong clock.
+    assert told["bars_compared"] == 480
+    assert told["offset"]["wrong_clock"] == "b"
+    assert [one["shift"] for one in told["offset"]["segments"]] == [-5 * 3600]
+    assert "utc: 1 bars widened to hold open and close." in told["findings"]
