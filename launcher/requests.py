@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +24,7 @@ from strategies.requests import (
     get_request,
     list_requests,
     request_work,
+    retry_request,
 )
 
 if TYPE_CHECKING:
@@ -105,8 +106,11 @@ def add(
 
     Example: [bold]quarterdeck requests add examples/macd_trend.yaml --what sweep --memory 4GiB[/]
     """
-    for text, option in ((start, "--start"), (end, "--end")):
-        options.session_date(text, option)
+    first, last = options.session_date(start, "--start"), options.session_date(end, "--end")
+    if first is not None and last is not None and first > last:
+        raise typer.BadParameter(f"{start} is after --end {end}", param_hint="--start")
+    if not cash > 0.0:
+        raise typer.BadParameter(f"must be above 0, got {cash:g}", param_hint="--cash")
     given = options.named_values(set_)
     asked: dict[str, Any] = {
         "bars": _placed(bars),
@@ -122,8 +126,10 @@ def add(
     if what is Work.BACKTEST and random is not None:
         raise typer.BadParameter("only a sweep draws sets", param_hint="--random")
     memory_bytes_max = _size(memory) if memory else None
+    from research.documents import find_document
+
     with _record() as engine:
-        document = _document(strategy, engine)
+        document = find_document(strategy, engine)
         if what is Work.BACKTEST:
             asked["parameters"] = {n: options.number(text, n) for n, text in given.items()}
         else:
@@ -225,6 +231,17 @@ def cancel(number: Number, json: options.Json = False) -> None:
     _tell(request, json=json)
 
 
+@app.command()
+def retry(number: Number, json: options.Json = False) -> None:
+    """Ask again for a request that failed or was cancelled; one that waits for a try has it now.
+
+    Example: [bold]quarterdeck requests retry 12[/]
+    """
+    with _record() as engine:
+        request = retry_request(engine, number)
+    _tell(request, json=json)
+
+
 @contextmanager
 def _record() -> Iterator[Engine]:
     from foundation.database import make_engine
@@ -237,18 +254,6 @@ def _record() -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
-
-
-def _document(strategy: str, engine: Engine) -> StrategyDocument:
-    """Return the document in a file, or that of a stored version."""
-    from strategies.versions import get_version
-    from trading.document import load_document
-
-    path = Path(strategy).expanduser()
-    looks_like_hash = 6 <= len(strategy) <= 64 and not set(strategy) - set("0123456789abcdef")
-    if looks_like_hash and not path.exists():
-        return load_document(get_version(engine, strategy).document.encode())
-    return load_document(path)
 
 
 def _check_values(document: StrategyDocument, what: Work, given: dict[str, str]) -> None:
@@ -342,7 +347,7 @@ def _tell(request: Request, *, json: bool) -> None:
             "what",
             f"{request.what.value} of {request.strategy}, version {request.version_hash[:12]}",
         ],
-        ["options", ", ".join(f"{k} {v}" for k, v in request.options.items() if v not in ("", []))],
+        ["options", "; ".join(_said(request.options))],
         ["priority", str(request.priority)],
         ["memory ceiling", "that of the settings" if size is None else f"{size / 2**20:,.0f} MiB"],
         ["attempts", f"{request.attempts} of {request.attempts_max}"],
@@ -355,6 +360,25 @@ def _tell(request: Request, *, json: bool) -> None:
     if request.result_directory:
         rows.append(["result", request.result_directory])
     print_table(["", ""], rows)
+
+
+def _said(asked: Mapping[str, Any]) -> Iterator[str]:
+    """Yield options as people write them; those that were left alone are passed over."""
+    for name, value in asked.items():
+        if isinstance(value, bool):
+            if not value:
+                yield f"no {name}"
+        elif isinstance(value, dict):
+            yield from (f"{one}={_number(of)}" for one, of in value.items())
+        elif isinstance(value, list):
+            if value:
+                yield f"{name} {', '.join(value)}"
+        elif value not in ("", 0):
+            yield f"{name} {_number(value)}"
+
+
+def _number(value: Any) -> str:
+    return f"{value:,.10g}" if isinstance(value, float) else str(value)
 
 
 def _plain(request: Request) -> dict[str, Any]:

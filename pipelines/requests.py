@@ -8,6 +8,7 @@ decided in `strategies.requests`, within the database.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -45,11 +46,15 @@ PRIORITY_TAG = "dagster/priority"
 KUBERNETES_TAG = "dagster-k8s/config"
 # Between a claim and its run there is one call to Dagster's storage; a minute is a slow one.
 CLAIM_LASTS = timedelta(minutes=2)
+# Far beyond what any setting lets run at once.
+N_RUNNING_MOST = 100_000
 # What Kubernetes counts beyond private memory: mapped files, compiled kernels, libraries.
 POD_BYTES_BEYOND = 512 * 2**20
 # A step that was stopped from outside: the machine went down, or its process died.
 _STOPPED = ("DagsterExecutionInterruptedError", "ChildProcessCrashException", "KeyboardInterrupt")
-_CRASHED = ("unexpectedly exited", "was terminated by signal", "ended without a word")
+_CRASHED = ("unexpectedly exited", "was terminated by signal", "Detected run worker status")
+# How run monitoring wraps what a launcher found out.
+_FOUND_DEAD = re.compile(r"Detected run worker status \w+: '(.+)'\. Marking run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +145,25 @@ def bring_back(instance: DagsterInstance, engine: Engine, *, home: Path, clock: 
     Returns
     -------
     list of str
-        What changed, a line for each request.
+        What changed, a line for each request; and which could not be looked
+        at, such as when a cluster doesn't answer.
     """
     told = []
-    for request in list_requests(engine, status=RequestStatus.RUNNING):
-        ended = _follow(instance, engine, request, home, clock)
+    for request in list_requests(engine, status=RequestStatus.RUNNING, limit=N_RUNNING_MOST):
+        try:
+            ended = _follow(instance, engine, request, home, clock)
+        except Exception as fault:  # noqa: BLE001 - a launcher's own, of a cluster or a broker
+            # Told, and looked at again the next time; the other requests don't wait for it.
+            told.append(f"request {request.request_id} can't be followed: {_in_one_line(fault)}")
+            continue
         if ended is not None and ended.status is not RequestStatus.RUNNING:
             error = f": {ended.error}" if ended.error else ""
             told.append(f"request {ended.request_id} is {ended.status.value}{error}")
     return told
+
+
+def _in_one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _follow(
@@ -286,6 +301,9 @@ def _last_words(instance: DagsterInstance, run: DagsterRun) -> str:
     ]
     crashed = [message for message in said if any(word in message for word in _CRASHED)]
     words = " ".join(next((m for m in [*crashed, *reversed(said)] if m), "").split())
+    found_dead = _FOUND_DEAD.search(words)
+    if found_dead is not None:
+        return found_dead[1]
     # Who says it and what one might do about memory are Dagster's own additions.
     return words.removeprefix("[DagsterApiServer] ").partition(" This usually indicates")[0]
 

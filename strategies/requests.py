@@ -68,6 +68,7 @@ class RequestTrigger(StrEnum):
     FAILED = "failed"
     RETRIED = "retried"  # It failed, and trying again may help.
     CANCELLED = "cancelled"
+    ASKED_AGAIN = "asked again"  # By a person, once what was wrong is mended.
 
 
 TRANSITIONS: dict[tuple[RequestStatus, RequestTrigger], RequestStatus] = {
@@ -79,6 +80,9 @@ TRANSITIONS: dict[tuple[RequestStatus, RequestTrigger], RequestStatus] = {
     (RequestStatus.RUNNING, RequestTrigger.SUCCEEDED): RequestStatus.SUCCEEDED,
     (RequestStatus.RUNNING, RequestTrigger.FAILED): RequestStatus.FAILED,
     (RequestStatus.RUNNING, RequestTrigger.CANCELLED): RequestStatus.CANCELLED,
+    (RequestStatus.QUEUED, RequestTrigger.ASKED_AGAIN): RequestStatus.QUEUED,
+    (RequestStatus.FAILED, RequestTrigger.ASKED_AGAIN): RequestStatus.QUEUED,
+    (RequestStatus.CANCELLED, RequestTrigger.ASKED_AGAIN): RequestStatus.QUEUED,
 }
 
 
@@ -519,6 +523,36 @@ def cancel_request(engine: Engine, request_id: int, *, clock: Clock | None = Non
             )
         elif found.cancel_requested_at is None:
             connection.execute(_row(request_id).values(cancel_requested_at=now))
+        return _get(connection, request_id)
+
+    return run_write(engine, work)
+
+
+def retry_request(engine: Engine, request_id: int, *, clock: Clock | None = None) -> Request:
+    """Queue a request once more that failed or was cancelled; spare one that waits its delay.
+
+    Attempts go on being counted, and one that has none left gets one more.
+
+    Raises
+    ------
+    DataError
+        If there is no such request.
+    NotPermitted
+        If it runs, or has succeeded.
+    """
+    now = (clock or SystemClock()).now()
+
+    def work(connection: Connection) -> Request:
+        found = _get(connection, request_id)
+        _move(
+            connection,
+            found,
+            RequestTrigger.ASKED_AGAIN,
+            attempts_max=max(found.attempts_max, found.attempts + 1),
+            next_attempt_at=min(found.next_attempt_at, now),
+            cancel_requested_at=None,
+            finished_at=None,
+        )
         return _get(connection, request_id)
 
     return run_write(engine, work)

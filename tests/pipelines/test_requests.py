@@ -16,12 +16,14 @@ from dagster import (
     build_sensor_context,
     validate_run_config,
 )
+from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 
 from assets.requests import ATTEMPT_TAG, MEMORY_TAG, REQUEST_TAG, ceiling_of
 from foundation.clock import FixedClock
 from foundation.errors import SpecError
 from foundation.home import CHECKOUT
 from foundation.log_file import append_line
+from foundation.settings import load_settings
 from market_data.sample_set import load_sample
 from market_data.store import Store
 from pipelines.definitions import definitions
@@ -34,6 +36,7 @@ from strategies.requests import (
     cancel_request,
     get_request,
     request_work,
+    retry_request,
 )
 from strategies.versions import save_version
 from trading.document import canonical, load_document
@@ -193,6 +196,55 @@ def test_a_run_that_died_is_tried_again_later(ask, engine, instance, clock, look
     ]
     waiting = get_request(engine, request_id)
     assert waiting.next_attempt_at == NOON + timedelta(seconds=30)
+
+
+def test_what_run_monitoring_found_is_told_in_the_launchers_own_words(
+    ask, engine, instance, clock, look
+):
+    request_id = ask()
+    run = start(instance, claim_runs(engine, running_max=1, clock=clock)[0])
+    # As `dagster._daemon.monitoring` writes it.
+    result = CheckRunHealthResult(WorkerStatus.FAILED, "its Celery task is FAILURE")
+    message = f"Detected run worker status {result}. Marking run {run.run_id} as failed.\nNone"
+    instance.report_run_failed(run, message)
+    assert look() == [f"request {request_id} is queued: its Celery task is FAILURE"]
+
+
+def test_a_run_that_can_not_be_stopped_keeps_no_other_request_waiting(
+    ask, engine, instance, clock, look, monkeypatch
+):
+    stuck, done = ask(), ask()
+    runs = [start(instance, one) for one in claim_runs(engine, running_max=2, clock=clock)]
+    cancel_request(engine, stuck, clock=clock)
+    instance.report_run_failed(runs[1], "it died")
+
+    def refuse(run_id):
+        raise ConnectionError("the cluster\ndoes not answer")
+
+    monkeypatch.setattr(instance.run_coordinator, "cancel_run", refuse)
+    assert look() == [
+        f"request {stuck} can't be followed: ConnectionError: the cluster does not answer",
+        f"request {done} is queued: it died",
+    ]
+    monkeypatch.undo()
+    assert get_request(engine, stuck).status is RequestStatus.RUNNING
+
+
+def test_a_failed_request_that_is_asked_for_again_gets_a_run_of_its_own(
+    ask, engine, instance, clock, look
+):
+    request_id = ask()
+    (first,) = claim_runs(engine, running_max=1, clock=clock)
+    run = start(instance, first)
+    append = {"dagster_run_id": run.run_id, "error": "MemoryCeilingReached", "message": "too much"}
+    append_line(load_settings().home, append)
+    instance.report_run_failed(run, "it was terminated by signal 9")
+    assert look() == [f"request {request_id} is failed: too much"]
+    retry_request(engine, request_id, clock=clock)
+    (second,) = claim_runs(engine, running_max=1, clock=clock)
+    assert (second.run_key, second.tags[ATTEMPT_TAG]) == (f"request {request_id}, attempt 2", "2")
+    # The run that failed before says nothing of this try.
+    assert look() == []
 
 
 def test_a_run_killed_for_its_memory_is_not_tried_again(ask, engine, instance, clock, look, home):

@@ -197,7 +197,7 @@ def test_a_cancelled_run_stops_and_one_that_was_killed_runs_again(
     assert failed.error is not None
     assert (
         "was terminated by signal 9 (SIGKILL)" in failed.error
-        or f"the run's process {process} has ended without a word" in failed.error
+        or failed.error == f"the run's process {process} has ended without a word"
     )
     assert failed.attempts == 1
     try_again_now(engine, killed)
@@ -214,7 +214,6 @@ def test_a_cancelled_run_stops_and_one_that_was_killed_runs_again(
         os.kill(process, signal.SIGKILL)
     daemon.start()
     failed = wait_until(engine, killed, lambda request: request.status is RequestStatus.QUEUED)
-    assert failed.error.endswith(f"the run's process {process} has ended without a word'. Marking "
-                                 f"run {begun.dagster_run_id} as failed.")  # fmt: skip
+    assert failed.error == f"the run's process {process} has ended without a word"
     quarterdeck("requests", "cancel", str(killed))
     assert get_request(engine, killed).status is RequestStatus.CANCELLED

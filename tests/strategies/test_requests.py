@@ -27,6 +27,7 @@ from strategies.requests import (
     release_request,
     request_work,
     retry_delay,
+    retry_request,
     succeed_request,
 )
 from strategies.versions import save_version
@@ -60,18 +61,22 @@ def claimed(engine, clock, limit=100):
     return [request.request_id for request in claim_requests(engine, limit=limit, clock=clock)]
 
 
-def test_every_state_but_the_last_ones_has_a_way_out_and_those_have_none() -> None:
+def test_these_are_the_ways_from_state_to_state() -> None:
     ways = {status: {t for s, t in TRANSITIONS if s is status} for status in RequestStatus}
     assert ways == {
-        RequestStatus.QUEUED: {RequestTrigger.CLAIMED, RequestTrigger.CANCELLED},
-        RequestStatus.RUNNING: set(RequestTrigger) - {RequestTrigger.CLAIMED},
+        RequestStatus.QUEUED: {
+            RequestTrigger.CLAIMED, RequestTrigger.CANCELLED, RequestTrigger.ASKED_AGAIN,
+        },
+        RequestStatus.RUNNING: set(RequestTrigger)
+        - {RequestTrigger.CLAIMED, RequestTrigger.ASKED_AGAIN},
         RequestStatus.SUCCEEDED: set(),
-        RequestStatus.FAILED: set(),
-        RequestStatus.CANCELLED: set(),
-    }
-    with pytest.raises(
-        NotPermitted, match="that is failed does not take claimed; it takes nothing"
-    ):
+        # Only a person brings these back.
+        RequestStatus.FAILED: {RequestTrigger.ASKED_AGAIN},
+        RequestStatus.CANCELLED: {RequestTrigger.ASKED_AGAIN},
+    }  # fmt: skip
+    with pytest.raises(NotPermitted, match="succeeded does not take claimed; it takes nothing"):
+        next_status(RequestStatus.SUCCEEDED, RequestTrigger.CLAIMED)
+    with pytest.raises(NotPermitted, match="failed does not take claimed; it takes asked again"):
         next_status(RequestStatus.FAILED, RequestTrigger.CLAIMED)
 
 
@@ -292,6 +297,91 @@ def test_a_claim_that_started_nothing_is_given_back_and_does_not_count(engine, a
     assert release_request(engine, request_id, attempt=1).status is RequestStatus.RUNNING
 
 
+def fail(engine, request_id, clock, attempt=1, worth_another_try=True):
+    return fail_request(
+        engine, request_id, attempt=attempt, error="it died",
+        worth_another_try=worth_another_try, clock=clock,
+    )  # fmt: skip
+
+
+def test_a_failed_request_is_asked_for_again_with_the_tries_it_has_left(engine, ask, clock) -> None:
+    request_id = ask()
+    claimed(engine, clock)
+    fail(engine, request_id, clock, worth_another_try=False)
+    clock.advance(timedelta(hours=1))
+    again = retry_request(engine, request_id, clock=clock)
+    assert (again.status, again.attempts, again.attempts_max) == (RequestStatus.QUEUED, 1, 3)
+    assert (again.finished_at, again.error) == (None, "it died")
+    # It keeps its place by age, before one that was asked for later.
+    ask()
+    (first, _) = claim_requests(engine, limit=2, clock=clock)
+    # Another number than before, by which Dagster knows another run.
+    assert (first.request_id, first.attempts) == (request_id, 2)
+
+
+def test_a_request_without_tries_left_gets_one_more(engine, ask, clock) -> None:
+    request_id = ask(attempts_max=1)
+    claimed(engine, clock)
+    assert fail(engine, request_id, clock).status is RequestStatus.FAILED
+    again = retry_request(engine, request_id, clock=clock)
+    assert (again.attempts, again.attempts_max) == (1, 2)
+    assert claimed(engine, clock) == [request_id]
+    assert fail(engine, request_id, clock, attempt=2).status is RequestStatus.FAILED
+
+
+def test_a_cancelled_request_that_is_asked_for_again_runs(engine, ask, clock) -> None:
+    request_id = ask()
+    claimed(engine, clock)
+    cancel_request(engine, request_id, clock=clock)
+    end_cancelled(engine, request_id, attempt=1, clock=clock)
+    again = retry_request(engine, request_id, clock=clock)
+    assert (again.status, again.cancel_requested_at, again.finished_at) == ("queued", None, None)
+    assert claimed(engine, clock) == [request_id]
+    begin_request(engine, request_id, attempt=2, dagster_run_id="d2")
+    assert succeed(engine, request_id, attempt=2).status is RequestStatus.SUCCEEDED
+
+
+def test_asking_again_spares_a_waiting_request_its_delay(engine, ask, clock) -> None:
+    request_id = ask()
+    claimed(engine, clock)
+    fail(engine, request_id, clock)
+    assert claimed(engine, clock) == []
+    assert retry_request(engine, request_id, clock=clock).next_attempt_at == NOON
+    assert claimed(engine, clock) == [request_id]
+
+
+def test_what_runs_or_has_succeeded_is_not_asked_for_again(engine, ask, clock) -> None:
+    request_id = ask()
+    claimed(engine, clock)
+    with pytest.raises(NotPermitted, match="a request that is running does not take asked again"):
+        retry_request(engine, request_id)
+    succeed(engine, request_id)
+    with pytest.raises(NotPermitted, match="that is succeeded does not take asked again; it takes"):
+        retry_request(engine, request_id)
+
+
+def test_a_cancelled_claim_that_started_nothing_ends_as_cancelled(engine, ask, clock) -> None:
+    request_id = ask()
+    claimed(engine, clock)
+    cancel_request(engine, request_id, clock=clock)
+    ended = release_request(engine, request_id, attempt=1, clock=clock)
+    assert (ended.status, ended.finished_at) == (RequestStatus.CANCELLED, NOON)
+
+
+def test_a_request_that_waits_for_its_next_try_leaves_its_place_to_others(
+    engine, ask, clock
+) -> None:
+    first, second = ask(priority=9), ask()
+    assert claimed(engine, clock, limit=1) == [first]
+    fail(engine, first, clock)
+    # Highest priority, but its delay is not over: the next one has the place.
+    assert claimed(engine, clock, limit=1) == [second]
+    clock.advance(timedelta(seconds=30))
+    assert claimed(engine, clock, limit=1) == []
+    succeed(engine, second)
+    assert claimed(engine, clock, limit=1) == [first]
+
+
 def test_requests_are_listed_as_they_will_go_then_as_they_ended(engine, ask, clock) -> None:
     first, second = ask(), ask()
     claimed(engine, clock)
@@ -310,6 +400,6 @@ def test_requests_are_listed_as_they_will_go_then_as_they_ended(engine, ask, clo
 
 
 def test_a_number_that_is_not_there_is_named(engine) -> None:
-    for act in (get_request, cancel_request):
+    for act in (get_request, cancel_request, retry_request):
         with pytest.raises(DataError, match="there is no request 12"):
             act(engine, 12)
