@@ -128,12 +128,13 @@ def evidence(
     use_kernels(settings.home)
     with failing_in_one_line(), logged_step(context, settings.home, "evidence"):
         migrate(database)
-        directory, examination = _run(context, config, settings, database)
+        directory, examination, remark = _run(context, config, settings, database)
     recursion = examination.recursion
     robustness = examination.robustness
     return MaterializeResult(
         metadata={
             "Passed": examination.passed,
+            "Counts for a promotion": MetadataValue.text(f"no: {remark}" if remark else "yes"),
             "Cuts": examination.look_ahead.n_cuts,
             "Warm-up to give (bars)": (
                 MetadataValue.text("none tested is enough")
@@ -156,7 +157,8 @@ def _run(
     config: EvidenceOptions,
     settings: Settings,
     database: Engine,
-) -> "tuple[Path, Examination]":
+) -> "tuple[Path, Examination, str]":
+    """Return the folder, what was found, and why it may count for no promotion."""
     from research.evidence import (
         EVIDENCE_FILE,
         evidence_directory,
@@ -196,12 +198,12 @@ def _run(
     directory = evidence_directory(output, settings.home, examination)
     write_examination(examination, directory)
     record_examination(database, examination, directory, author=AUTHOR)
-    notes = (*examination.look_ahead.notes, *examination.recursion.notes)
-    for note in (*notes, why_not_counted(examination, latest)):
+    remark = why_not_counted(examination, latest)
+    for note in (*examination.look_ahead.notes, *examination.recursion.notes, remark):
         if note:
             context.log.warning(note)
     context.log.info(f"evidence written to {directory}")
-    return directory, examination
+    return directory, examination, remark
 
 
 def _version_asked(context: AssetExecutionContext, config: EvidenceOptions) -> str:

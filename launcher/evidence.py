@@ -186,7 +186,9 @@ def _examine(
     about = write_examination(examination, directory)
     if how.record:
         record_examination(engine, examination, directory, author="")
-    return _Found(examination, about, directory, why_not_counted(examination, latest))
+    # One that was never backtested is an early look, and needs no warning.
+    remark = "" if latest is None else why_not_counted(examination, latest)
+    return _Found(examination, about, directory, remark)
 
 
 def _examine_all(engine: Engine, home: Path, how: _Thoroughness, *, json: bool) -> None:

@@ -148,8 +148,16 @@ def _day(text: str | None) -> date | None:
 
 
 def why_not_counted(examination: Examination, run: BacktestRun | None) -> str:
-    """Return why an examination is no evidence for a promotion, empty where it is."""
-    if run is None or run.data_fingerprint == examination.backtest.fingerprint:
+    """Return why an examination is no evidence for a promotion, empty where it is.
+
+    Parameters
+    ----------
+    run : BacktestRun or None
+        The version's latest with its own parameters.
+    """
+    if run is None:
+        return "the version was not backtested yet; a promotion needs both on the same bars"
+    if run.data_fingerprint == examination.backtest.fingerprint:
         return ""
     return (
         f"these are other bars than those of its latest backtest, run {run.run_id}; a promotion "

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from foundation.clock import Clock, SystemClock
 from foundation.columns import EnumText, Int64, JsonText, UtcTimestamp, is_one_of, metadata
 from foundation.database import read_transaction, run_write
-from foundation.errors import DataError
+from foundation.errors import DataError, NotPermitted
 from strategies.lifecycle import (
     REQUIRED_EVIDENCE,
     EvidenceKind,
@@ -115,11 +115,11 @@ class Evidence:
     recorded_at: datetime | None = None
     version_evidence_id: int | None = None
 
-    def state(self, engine_version: str, data_fingerprint: str) -> EvidenceState:
-        """Return what it is worth on a version of the engine, of what was run on some bars."""
+    def state(self, engine_version: str, data_fingerprint: str | None) -> EvidenceState:
+        """Return what it is worth on a version of the engine and on bars, None for any."""
         if engine_version != self.engine_version:
             return EvidenceState.OUTDATED
-        if data_fingerprint != self.data_fingerprint:
+        if data_fingerprint is not None and data_fingerprint != self.data_fingerprint:
             return EvidenceState.OTHER_BARS
         return EvidenceState.PASSED if self.passed else EvidenceState.FAILED
 
@@ -134,7 +134,7 @@ class Standing:
     stage : Stage
     backtest : BacktestRun or None
         The latest with the version's own parameters, on whose bars evidence
-        must be; None if there is none.
+        must be; None if there is none, and then evidence on any counts.
     states : dict of EvidenceState by EvidenceKind
         Kinds that some step requires are always there, as missing if need be.
     evidence : dict of Evidence by EvidenceKind
@@ -311,6 +311,11 @@ def promote(
         after = next_stage(before, trigger)
         require_evidence(trigger, standing.states)
         rests = REQUIRED_EVIDENCE.get(trigger, ())
+        if rests and standing.backtest is None:
+            raise NotPermitted(
+                f"{trigger} needs a backtest with the version's own parameters on record, but "
+                "there is none; run `quarterdeck backtest` on it"
+            )
         connection.execute(
             update(strategy_version)
             .where(strategy_version.c.version_hash == version_hash)
@@ -385,7 +390,7 @@ def _standing(
     held: Sequence[Evidence],
     engine_version: str,
 ) -> Standing:
-    bars = "" if backtest is None else backtest.data_fingerprint
+    bars = None if backtest is None else backtest.data_fingerprint
     found, evidence = _weigh(held, engine_version, bars)
     required = {kind for kinds in REQUIRED_EVIDENCE.values() for kind in kinds}
     states = dict.fromkeys(sorted(required), EvidenceState.MISSING) | found
@@ -393,7 +398,7 @@ def _standing(
 
 
 def _weigh(
-    held: Sequence[Evidence], engine_version: str, data_fingerprint: str
+    held: Sequence[Evidence], engine_version: str, data_fingerprint: str | None
 ) -> tuple[dict[EvidenceKind, EvidenceState], dict[EvidenceKind, Evidence]]:
     """Tell which evidence of each kind counts, and what it is worth; latest comes first."""
     states: dict[EvidenceKind, EvidenceState] = {}

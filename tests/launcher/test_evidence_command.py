@@ -46,6 +46,82 @@ def test_evidence_takes_the_hash_of_a_stored_version(run: Run, strategy: Path) -
     assert json.loads(run("versions", "list", "--json").out)[0]["stage"] == "backtested"
 
 
+def test_evidence_is_made_on_the_bars_of_the_latest_backtest(run: Run, strategy: Path) -> None:
+    run("backtest", strategy, "--no-report", "--symbol", "MSFT", "--start", "2010-01-04")
+    (backtest,) = json.loads(run("runs", "--json").out)
+    told = json.loads(run("evidence", strategy, *QUICK[:4], "--json").out)
+    assert told["instruments"] == ["MSFT"]
+    assert told["data_fingerprint"] == backtest["data_fingerprint"]
+    shown = run("versions", "show", strategy)
+    assert shown.code == 0
+    assert "Next: paper trading; its evidence is there" in shown.out
+    assert f"Latest backtest: run {backtest['run_id']}, MSFT" in shown.out
+    # Other bars are examined on request, under a warning, and change nothing.
+    other = run("evidence", strategy, *QUICK)
+    assert "warning: these are other bars than those of its latest backtest" in other.err
+    assert json.loads(run("versions", "show", strategy, "--json").out)["lacks"] == []
+
+
+def test_all_versions_that_lack_evidence_are_examined_at_once(
+    run: Run, strategy: Path, tmp_path: Path
+) -> None:
+    assert "every backtested version has its evidence" in run("evidence").out
+    other = tmp_path / "other.yaml"
+    other.write_text(strategy.read_text().replace("rsi > 70", "rsi > 60"))
+    for path in (strategy, other):
+        run("backtest", path, "--no-report", "--start", "2010-01-04")
+    lacking = run("versions", "show", other)
+    assert lacking.code == 1
+    assert "it lacks look-ahead and recursion; run `quarterdeck evidence`" in lacking.out
+    answer = run("evidence", "--cuts", "2", "--starts", "1")
+    assert answer.code == 0, answer.err
+    assert answer.out.count("passed") == 4
+    assert json.loads(run("evidence", "--json").out) == []
+    states = [
+        {kind: held["state"] for kind, held in one["evidence"].items()}
+        for one in json.loads(run("versions", "list", "--json").out)
+    ]
+    assert [(one["look_ahead"], one["recursion"]) for one in states] == [("passed", "passed")] * 2
+
+
+def test_a_version_whose_bars_are_gone_keeps_no_other_from_its_examination(
+    run: Run, strategy: Path, tmp_path: Path
+) -> None:
+    run("backtest", strategy, "--no-report", "--start", "2010-01-04")
+    bars = tmp_path / "bars.csv"
+    rows = [f"2010-01-{day:02},10,11,9,10,1000" for day in (4, 5, 6, 7, 8)]
+    bars.write_text("\n".join(["date,open,high,low,close,volume", *rows]) + "\n")
+    other = tmp_path / "other.yaml"
+    other.write_text(
+        "name: other\ntimeframe: 1d\ninstruments: [ACME]\nenter_long: close > 1\nexit_long: close < 1\n"
+    )
+    done = run("backtest", other, "--bars", bars, "--symbol", "ACME", "--calendar", "XNYS")
+    assert done.code == 0, done.err
+    bars.unlink()
+    answer = run("evidence", "--cuts", "2", "--starts", "1", "--json")
+    assert answer.code == 1
+    assert "no file of bars at" in answer.error
+    told = {one.get("strategy", ""): one for one in json.loads(answer.out)}
+    assert told["reversal"]["passed"] is True
+    assert "no file of bars at" in told[""]["error"]
+
+
+def test_options_on_bars_need_a_version(run: Run, tmp_path: Path) -> None:
+    for options in (("--symbol", "AAPL"), ("--out", tmp_path / "x"), ("--cash", "5")):
+        answer = run("evidence", *options)
+        assert answer.code == 2
+        assert "name a version" in answer.err
+
+
+def test_a_draft_is_shown_with_what_it_needs(run: Run, strategy: Path) -> None:
+    run("evidence", strategy, *QUICK)
+    shown = run("versions", "show", strategy)
+    assert shown.code == 1
+    assert "stage draft" in shown.out
+    assert "Next: a backtest with its own parameters" in shown.out
+    assert "no strategy version" in run("versions", "show", "123456789").error
+
+
 def test_evidence_of_a_look_ahead_is_an_error_that_names_it(
     run: Run, strategy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +182,7 @@ def test_unlike_runs_are_warned_of(run: Run, strategy: Path, tmp_path: Path) -> 
     assert "is no folder of a result" in run("compare", tmp_path / "one", "nothing").error
 
 
-@pytest.mark.parametrize("command", ["compare", "list"])
+@pytest.mark.parametrize("command", ["compare", "list", "show"])
 def test_help_of_the_commands_on_versions_shows_an_example(run: Run, command: str) -> None:
     answer = run("versions", command, "--help")
     assert answer.code == 0

@@ -30,6 +30,7 @@ from strategies.lifecycle import (
     require_evidence,
 )
 from strategies.runs import RunStart, record_run_started, record_run_succeeded
+from strategies.tables import strategy_version
 from strategies.versions import get_version, list_stage_changes, save_version, version_names
 
 NOON = datetime(2024, 3, 8, 12, 0, tzinfo=UTC)
@@ -180,6 +181,20 @@ def test_a_draft_does_not_go_to_paper_whatever_its_evidence(engine):
         record(engine, version, kind)
     with pytest.raises(NotPermitted, match="stage draft does not take paper_started"):
         promote(engine, version, Trigger.PAPER_STARTED, engine_version="1")
+
+
+def test_a_version_whose_backtest_is_not_on_record_is_not_promoted(engine):
+    version = save_version(engine, name="dip", document=b"draft", author="").version_hash
+    for kind in BOTH:
+        record(engine, version, kind)
+    # An early look is told for what it is.
+    assert states_of(engine, version) == dict.fromkeys(BOTH, EvidenceState.PASSED)
+    # As a hand in the database would.
+    with write_transaction(engine) as connection:
+        connection.execute(strategy_version.update().values(stage=Stage.BACKTESTED))
+    with pytest.raises(NotPermitted, match="needs a backtest with the version's own parameters"):
+        promote(engine, version, Trigger.PAPER_STARTED, engine_version="1")
+    assert lacking(engine) == []
 
 
 def test_live_needs_evidence_of_the_engine_of_that_day(engine):
