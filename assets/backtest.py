@@ -80,6 +80,7 @@ def _run(
     database: Engine,
 ) -> "tuple[Path, Summary]":
     from research.backtest import run_backtest
+    from research.holdout import looks_recorder
     from research.places import refuse_foreign_directory, result_directory
     from research.recording import recorded_run
     from research.summary import SUMMARY_FILE
@@ -91,7 +92,17 @@ def _run(
     document = find_document(config.strategy, database)
     tag_strategy(context, document.name, version_hash(document))
     request, store = request_of(config, document, config.parameters, settings.home, context.log)
-    backtest = run_backtest(request, store, progress=progress_lines(context.log, "instruments"))
+    backtest = run_backtest(
+        request,
+        store,
+        before=looks_recorder(
+            database,
+            store,
+            lambda ready: result_directory(output, settings.home, document.name, ready.run_id),
+            by=AUTHOR,
+        ),
+        progress=progress_lines(context.log, "instruments"),
+    )
     tag_run(context, backtest.run_id)
     directory = result_directory(output, settings.home, backtest.strategy.name, backtest.run_id)
     with recorded_run(database, backtest, directory, author=AUTHOR) as record:

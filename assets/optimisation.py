@@ -1,5 +1,6 @@
 """The assets `optimisation` and `walk_forward`: tuning, and what tuning really earns."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -230,13 +231,7 @@ def _optimise(
         robust=config.robust,
         seed=config.seed,
     )
-    request, values, store = _asked(context, config, settings, database)
-    written = run_optimisation(
-        database, request, values, store, options, home=settings.home, out=_output(config),
-        progress=progress_lines(context.log, "trials"),
-    )  # fmt: skip
-    tag_run(context, written.study.study_id)
-    return written
+    return _run(context, config, settings, database, run_optimisation, options, "trials")
 
 
 def _walk(
@@ -262,10 +257,24 @@ def _walk(
         n_random=config.random,
         seed=config.seed,
     )
+    return _run(context, config, settings, database, run_walk_forward, options, "sets")
+
+
+def _run[Options, Study: (Optimisation, WalkForward)](
+    context: AssetExecutionContext,
+    config: StudyOptions,
+    settings: Settings,
+    database: Engine,
+    run: "Callable[..., Written[Study]]",
+    options: Options,
+    unit: str,
+) -> "Written[Study]":
+    """Run a study as a launchpad's options ask for it, and tag the run with its id."""
     request, values, store = _asked(context, config, settings, database)
-    written = run_walk_forward(
-        database, request, values, store, options, home=settings.home, out=_output(config),
-        progress=progress_lines(context.log, "sets"),
+    written = run(
+        database, request, values, store, options, home=settings.home,
+        out=Path(config.output) if config.output else None,
+        progress=progress_lines(context.log, unit),
     )  # fmt: skip
     tag_run(context, written.study.study_id)
     return written
@@ -299,10 +308,6 @@ def _one_of(name: str, value: str, known: list[str]) -> str:
     if value not in known:
         raise SpecError(f"must be one of {', '.join(known)}, got {value!r}", path=name)
     return value
-
-
-def _output(config: StudyOptions) -> Path | None:
-    return Path(config.output) if config.output else None
 
 
 # Metadata.

@@ -40,3 +40,17 @@ def data_home(environment: Mapping[str, str] | None = None) -> Path:
     """
     stated = (os.environ if environment is None else environment).get("QUARTERDECK_HOME", "")
     return Path(stated).expanduser().absolute() if stated else CHECKOUT / ".quarterdeck"
+
+
+def record_url(environment: Mapping[str, str] | None = None) -> str:
+    """Return the SQLAlchemy URL of the record: by default a SQLite file in the data home.
+
+    Parameters
+    ----------
+    environment : mapping, optional
+        Where to look for ``QUARTERDECK_DATABASE_URL``; ``os.environ`` by default.
+    """
+    stated = (os.environ if environment is None else environment).get(
+        "QUARTERDECK_DATABASE_URL", ""
+    )
+    return stated or f"sqlite:///{data_home(environment) / 'quarterdeck.sqlite'}"

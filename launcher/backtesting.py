@@ -7,14 +7,15 @@ typer, no data frames, no database.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foundation.errors import QuarterdeckError
-from foundation.home import data_home
+from foundation.home import data_home, record_url
 from launcher.console import (
     percent,
     plain,
@@ -25,7 +26,8 @@ from launcher.console import (
 )
 
 if TYPE_CHECKING:
-    from research.backtest import Backtest
+    from market_data.store import Store
+    from research.backtest import Backtest, BacktestRequest, ReadyBacktest
     from research.summary import Summary
 
 CASH = 100_000.0
@@ -85,15 +87,16 @@ def perform(options: BacktestOptions) -> None:
         calendar=options.calendar,
         timezone=options.timezone,
     )
-    with progress_bar("Backtest") as progress:
-        finished = run_backtest(request, store, progress=progress)
+    with (
+        _looks_on_record(request, store, options.out) as before,
+        progress_bar("Backtest") as progress,
+    ):
+        finished = run_backtest(request, store, before=before, progress=progress)
         directory = result_directory(options.out, home, finished.strategy.name, finished.run_id)
         summary = write_result(finished, directory)
     # The figures are there; from here on imports may take their time.
     if options.record:
         _record(finished, summary, directory)
-    else:
-        _record_looks(finished, directory)
     if options.report:
         from research.report import write_report
 
@@ -155,28 +158,32 @@ def _record(finished: Backtest, summary: Summary, directory: Path) -> None:
         ) from error
 
 
-def _record_looks(finished: Backtest, directory: Path) -> None:
-    """Store that a run which is not recorded looked at locked sessions: every look is."""
+@contextmanager
+def _looks_on_record(
+    request: BacktestRequest, store: Store, out: Path | None
+) -> Iterator[Callable[[ReadyBacktest], None] | None]:
+    """Give what puts a look at locked sessions on record before they are traded, if any may be.
+
+    So it is with `--no-record` too: every look counts.
+    """
+    from strategies.lock_glance import may_be_locked
+
+    if not may_be_locked(record_url(), request.document.name):
+        yield None
+        return
     from foundation.database import make_engine
-    from foundation.migration import migrate, revision_of
+    from foundation.migration import migrate
     from foundation.settings import load_settings
+    from research.holdout import looks_recorder
+    from research.places import result_directory
 
-    url = load_settings().database_url
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
-        return  # Nothing was ever recorded here, so nothing is locked.
-    engine = make_engine(url)
+    home, name = data_home(), request.document.name
+    engine = make_engine(load_settings().database_url)
     try:
-        if revision_of(engine) is None:
-            return
         migrate(engine)
-        from research.holdout import locks_of, record_looks
-        from strategies.versions import save_version
-        from trading.document import canonical
-
-        if locks_of(engine, finished.request):
-            document = finished.request.document
-            save_version(engine, name=document.name, document=canonical(document), author="")
-            record_looks(engine, finished, directory)
+        yield looks_recorder(
+            engine, store, lambda ready: result_directory(out, home, name, ready.run_id)
+        )
     finally:
         engine.dispose()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -21,6 +21,7 @@ from foundation.errors import SpecError
 from foundation.progress import Progress, silent
 from market_data.loading import LoadedBars, load_bars
 from market_data.store import Store
+from research.engine_version import ENGINE_VERSION as ENGINE_VERSION
 from trading.arrays import Feed
 from trading.bars import NO_SHARES
 from trading.document import StrategyDocument, version_hash
@@ -32,7 +33,6 @@ from trading.planning import LinkedStrategy, link_strategy, policy_record
 from trading.sleeve import SleeveRun, run_sleeve
 from trading.sweep import bars_per_year, sessions_per_year
 
-ENGINE_VERSION = "2"
 INTRADAY = frozenset(("1m", "5m", "15m", "30m", "1h", "4h"))
 
 
@@ -109,10 +109,39 @@ class Backtest:
     annualisation: int
 
 
+@dataclass(frozen=True, slots=True)
+class ReadyBacktest:
+    """A backtest whose bars are there, and which has traded none of them yet.
+
+    Attributes
+    ----------
+    loaded : tuple of LoadedBars
+        One for each instrument.
+    """
+
+    request: BacktestRequest
+    strategy: ResolvedStrategy
+    bound: Bound
+    version: str
+    fingerprint: str
+    run_id: str
+    loaded: tuple[LoadedBars, ...]
+
+
 def run_backtest(
-    request: BacktestRequest, store: Store, *, progress: Progress = silent
+    request: BacktestRequest,
+    store: Store,
+    *,
+    before: Callable[[ReadyBacktest], None] | None = None,
+    progress: Progress = silent,
 ) -> Backtest:
     """Run a backtest.
+
+    Parameters
+    ----------
+    before : callable, optional
+        Called once the bars are there and before any is traded: what must be
+        on record whatever comes of the run.
 
     Raises
     ------
@@ -134,6 +163,12 @@ def run_backtest(
     check_currencies(loaded)
     shares = capital_shares(request.document, weight_names(loaded))
     annualisation = max(sessions_per_year(x.bars) for x in loaded)
+    version = version_hash(request.document)
+    prints = "".join(f"{x.bars.instrument.symbol}:{x.fingerprint};" for x in loaded)
+    fingerprint = hashlib.sha256(prints.encode()).hexdigest()
+    run_id = _run_id(request, version, fingerprint, bound)
+    if before is not None:
+        before(ReadyBacktest(request, strategy, bound, version, fingerprint, run_id, tuple(loaded)))
     jobs = list(zip(loaded, shares, strict=True))
     done = 0
 
@@ -151,19 +186,7 @@ def run_backtest(
     else:
         with ThreadPoolExecutor(min(len(jobs), os.cpu_count() or 1)) as pool:
             sleeves = tuple(pool.map(run, jobs))
-    version = version_hash(request.document)
-    prints = "".join(f"{s.symbol}:{s.loaded.fingerprint};" for s in sleeves)
-    fingerprint = hashlib.sha256(prints.encode()).hexdigest()
-    return Backtest(
-        request,
-        strategy,
-        bound,
-        version,
-        fingerprint,
-        _run_id(request, version, fingerprint, bound),
-        sleeves,
-        annualisation,
-    )
+    return Backtest(request, strategy, bound, version, fingerprint, run_id, sleeves, annualisation)
 
 
 def load_instrument(

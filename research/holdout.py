@@ -1,14 +1,14 @@
 """The locked last period: bars that no choice may see, and a record of every look at them.
 
-A period is locked for a strategy's name, instruments and timeframe. From then
-on studies end before it. Looking is allowed, for that is what it is kept for,
+A period is locked for a strategy's name and instruments. From then on studies
+end before it. Looking is allowed, for that is what it is kept for,
 but every look is on record, and each one makes the next worth less.
 """
 
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from math import floor
@@ -21,8 +21,9 @@ from sqlalchemy import Engine
 from foundation.clock import Clock
 from foundation.errors import DataError, SpecError
 from foundation.progress import Progress, silent
+from market_data.listings import read_listings
 from market_data.store import Store, base_symbol
-from research.backtest import Backtest, BacktestRequest, load_instrument, run_backtest
+from research.backtest import BacktestRequest, ReadyBacktest, load_instrument, run_backtest
 from research.summary import Summary
 from research.writing import write_result
 from strategies.studies import LockedPeriod, find_locks, lock_period, record_opening
@@ -53,27 +54,37 @@ class Guarded:
 
 
 def instruments_of(request: BacktestRequest) -> tuple[str, ...]:
-    """Return the instruments of a request, sorted, without the source of their bars.
-
-    A file that is asked for without a symbol goes by its own name.
-    """
+    """Return the instruments of a request, sorted, without the source of their bars."""
     named = request.symbols or tuple(request.document.instruments)
-    if not named and request.source is not None:
-        named = (request.source.stem,)
     return tuple(sorted({base_symbol(symbol) for symbol in named}))
 
 
-def locks_of(engine: Engine, request: BacktestRequest) -> list[LockedPeriod]:
-    """Return what is locked of a request's strategy, instruments and timeframe."""
-    return find_locks(
-        engine,
-        name=request.document.name,
-        instruments=instruments_of(request),
-        timeframe=request.document.timeframe,
-    )
+def names_of(symbols: Iterable[str], store: Store) -> frozenset[str]:
+    """Return all names of instruments: a security goes by its id and by every ticker that it had."""
+    listings = read_listings(store)
+    found = {base_symbol(symbol) for symbol in symbols}
+    for symbol in tuple(found):
+        own = listings.find(symbol)
+        for security in {own, *(one for _, one in listings.owners(symbol))} - {None}:
+            assert security is not None
+            found |= {security.id, *(ticker.name for ticker in security.tickers)}
+    return frozenset(found)
 
 
-def guard(engine: Engine, request: BacktestRequest) -> Guarded:
+def locks_of(engine: Engine, request: BacktestRequest, store: Store) -> list[LockedPeriod]:
+    """Return what is locked of a request's strategy and instruments, whatever the timeframe.
+
+    The same sessions by other bars are the same sessions, and an instrument
+    under another ticker the same instrument.
+    """
+    locks = find_locks(engine, name=request.document.name)
+    if not locks:
+        return []
+    names = names_of(instruments_of(request), store)
+    return [one for one in locks if names & names_of(one.instruments, store)]
+
+
+def guard(engine: Engine, request: BacktestRequest, store: Store) -> Guarded:
     """Cut a request that is to choose something to what is not locked.
 
     Raises
@@ -82,7 +93,7 @@ def guard(engine: Engine, request: BacktestRequest) -> Guarded:
         If it asks for locked sessions by its start or end: whoever writes a
         date down must not get another without being told.
     """
-    locks = tuple(locks_of(engine, request))
+    locks = tuple(locks_of(engine, request, store))
     if not locks:
         return Guarded(request)
     first = min(one.first_session for one in locks)
@@ -98,6 +109,24 @@ def guard(engine: Engine, request: BacktestRequest) -> Guarded:
     return Guarded(
         replace(request, end=last), locks, f"sessions from {first} on are locked and were left out"
     )
+
+
+def require_unlocked(
+    engine: Engine, request: BacktestRequest, store: Store, last_session: date
+) -> None:
+    """Refuse a study that saw sessions which were locked while it ran.
+
+    Raises
+    ------
+    DataError
+        Naming the lock.
+    """
+    for one in locks_of(engine, request, store):
+        if one.first_session <= last_session:
+            raise DataError(
+                f"sessions of {one.name} from {one.first_session} on were locked while this ran, "
+                f"and it saw those up to {last_session}; run it again"
+            )
 
 
 def lock(
@@ -178,7 +207,7 @@ def open_period(
     clock: Clock | None = None,
     progress: Progress = silent,
 ) -> tuple[Summary, Path, LockedPeriod]:
-    """Run a backtest over the locked period alone, on record before its result is written.
+    """Run a backtest over the locked period alone, on record before the first bar is traded.
 
     Returns
     -------
@@ -192,58 +221,98 @@ def open_period(
     """
     if not reason.strip():
         raise DataError("a reason is required for opening a locked period")
-    locks = locks_of(engine, request)
+    locks = locks_of(engine, request, store)
     if not locks:
         raise DataError(
             f"nothing of {request.document.name} on {', '.join(instruments_of(request))} is locked"
         )
     locked = min(locks, key=lambda one: one.first_session)
     asked = replace(request, start=locked.first_session, end=None)
-    finished = run_backtest(asked, store, progress=progress)
-    directory = out or home / "results" / finished.strategy.name / finished.run_id
-    document = request.document
-    save_version(engine, name=document.name, document=canonical(document), author=by or _user())
-    record_opening(
-        engine,
-        locked,
-        version_hash=finished.version,
-        result_id=finished.run_id,
-        result_directory=str(directory),
-        by=by or _user(),
-        reason=reason,
-        clock=clock,
+    name = request.document.name
+
+    def directory_of(ready: ReadyBacktest) -> Path:
+        return out or home / "results" / name / ready.run_id
+
+    finished = run_backtest(
+        asked,
+        store,
+        before=looks_recorder(engine, store, directory_of, by=by, reason=reason, clock=clock),
+        progress=progress,
     )
+    directory = out or home / "results" / name / finished.run_id
     summary = write_result(finished, directory)
     again = next(
-        one for one in locks_of(engine, request) if one.locked_period_id == locked.locked_period_id
+        one
+        for one in locks_of(engine, request, store)
+        if one.locked_period_id == locked.locked_period_id
     )
     return summary, directory, again
 
 
-def record_looks(
-    engine: Engine, backtest: Backtest, directory: Path, *, by: str = "", clock: Clock | None = None
-) -> list[LockedPeriod]:
-    """Put a plain backtest that traded in a locked period on record as an opening.
+def looks_recorder(
+    engine: Engine,
+    store: Store,
+    directory_of: Callable[[ReadyBacktest], Path],
+    *,
+    by: str = "",
+    reason: str = "a backtest over the locked sessions",
+    clock: Clock | None = None,
+) -> Callable[[ReadyBacktest], None]:
+    """Return what `run_backtest` shall call before it trades: looks go on record first.
 
-    Its version must be stored.
+    Parameters
+    ----------
+    directory_of : callable
+        Tells where the result will be.
+    """
+
+    def record(ready: ReadyBacktest) -> None:
+        record_looks(engine, ready, store, directory_of(ready), by=by, reason=reason, clock=clock)
+
+    return record
+
+
+def record_looks(
+    engine: Engine,
+    ready: ReadyBacktest,
+    store: Store,
+    directory: Path,
+    *,
+    result_id: str = "",
+    by: str = "",
+    reason: str = "a backtest over the locked sessions",
+    clock: Clock | None = None,
+) -> list[LockedPeriod]:
+    """Put a run that trades in a locked period on record as an opening, and its version with it.
+
+    Parameters
+    ----------
+    result_id : str
+        Of what comes of it; the backtest's own when empty.
 
     Returns
     -------
     list of LockedPeriod
-        Those that it looked at.
+        Those that it looks at.
     """
-    locks = locks_of(engine, backtest.request)
-    last = max(int(sleeve.loaded.bars.session[-1]) for sleeve in backtest.sleeves)
-    seen = [one for one in locks if one.first_session.isoformat() <= _day(last)]
+    last = max(int(one.bars.session[-1]) for one in ready.loaded)
+    seen = [
+        one
+        for one in locks_of(engine, ready.request, store)
+        if one.first_session.isoformat() <= _day(last)
+    ]
+    if seen:
+        document = ready.request.document
+        save_version(engine, name=document.name, document=canonical(document), author=by or _user())
     for locked in seen:
         record_opening(
             engine,
             locked,
-            version_hash=backtest.version,
-            result_id=backtest.run_id,
+            version_hash=ready.version,
+            result_id=result_id or ready.run_id,
             result_directory=str(directory),
             by=by or _user(),
-            reason="a backtest over the locked sessions",
+            reason=reason,
             clock=clock,
         )
     return seen

@@ -12,7 +12,6 @@ from sqlalchemy import Engine
 
 from research.backtest import ENGINE_VERSION, Backtest
 from research.data_impact import bars_used
-from research.holdout import record_looks
 from research.summary import Figures, Summary
 from strategies.data_use import RunKind, record_bars_used
 from strategies.runs import RunStart, record_run_failed, record_run_started, record_run_succeeded
@@ -58,8 +57,6 @@ def recorded_run(
     )
     used = bars_used(backtest.request, [sleeve.loaded for sleeve in backtest.sleeves])
     record_bars_used(engine, RunKind.BACKTEST, backtest.run_id, used)
-    # Before the result is there to be seen: a look at locked sessions counts, whatever follows.
-    record_looks(engine, backtest, directory, by=author)
     try:
         yield lambda summary: record_run_succeeded(
             engine,

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine
 
 from foundation.clock import Clock
+from market_data.store import Store
 from research.backtest import ENGINE_VERSION, BacktestRequest
 from research.deflation import Trials, benchmark_sharpe, deflated_sharpe, pool
-from research.holdout import describe_locks, instruments_of, locks_of
+from research.holdout import describe_locks, instruments_of, locks_of, names_of
 from strategies.data_use import BarsUsed, RunKind, record_bars_used
 from strategies.studies import LockedPeriod, Study, StudyKind, list_studies, record_study
 from strategies.versions import save_version
@@ -62,6 +63,7 @@ def alone(own: Trials) -> Standing:
 
 def put_on_record(
     engine: Engine,
+    store: Store,
     *,
     study_id: str,
     kind: StudyKind,
@@ -111,14 +113,18 @@ def put_on_record(
     )
     runs = RunKind.SWEEP if kind is StudyKind.SWEEP else RunKind.STUDY
     record_bars_used(engine, runs, study_id, used)
+    # A study of the same shares under another ticker tried them, too.
     studies = list_studies(
-        engine, name=document.name, instruments=instruments, timeframe=document.timeframe
+        engine,
+        name=document.name,
+        instruments=sorted(names_of(instruments, store)),
+        timeframe=document.timeframe,
     )
     return Standing(
         trials,
         pool([trials_of(one) for one in studies]),
         len(studies),
-        tuple(locks_of(engine, request)),
+        tuple(locks_of(engine, request, store)),
     )
 
 

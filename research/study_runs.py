@@ -7,8 +7,9 @@ that is interrupted leaves neither.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from foundation.progress import Progress, silent
 from market_data.store import Store
 from research.backtest import BacktestRequest
 from research.data_impact import bars_used
-from research.holdout import guard
+from research.deflation import Trials
+from research.holdout import guard, require_unlocked
 from research.optimisation import Optimisation, OptimisationOptions, optimise
 from research.optimisation_files import OPTIMISATION_FILE, write_optimisation
-from research.parameter_sets import Values
+from research.parameter_sets import PreparedSets, Values
 from research.places import refuse_foreign_directory
-from research.study_record import put_on_record
+from research.study_record import Standing, put_on_record
 from research.sweep_choice import (
     ChoiceOptions,
     describe_choice,
@@ -36,6 +38,7 @@ from research.sweep_page import sweep_html
 from research.sweeping import Sweep, sweep_backtests
 from research.walk_forward import WalkForward, WalkForwardOptions, require_window, walk_forward
 from research.walk_forward_files import WALK_FORWARD_FILE, write_walk_forward
+from strategies.data_use import BarsUsed
 from strategies.studies import StudyKind
 
 
@@ -77,17 +80,13 @@ def run_walk_forward(
         window had a set to choose, or the folder holds something else.
     """
     refuse_foreign_directory(out, WALK_FORWARD_FILE)
-    guarded = guard(engine, request)
+    guarded = guard(engine, request, store)
     study = walk_forward(guarded.request, values, store, options, progress=progress)
     require_window(study)
-    prepared = study.prepared
-    directory = _directory(out, home, prepared.strategy.name, study.study_id)
-    standing = put_on_record(
-        engine, study_id=study.study_id, kind=StudyKind.WALK_FORWARD, request=prepared.request,
-        version=prepared.version, fingerprint=prepared.fingerprint,
-        options=_options(prepared.request, values, options.describe()), seed=options.seed,
-        trials=study.trials, used=bars_used(prepared.request, prepared.loaded),
-        directory=str(directory), author=author,
+    directory = _directory(out, home / "studies", study.prepared.strategy.name, study.study_id)
+    standing = _put_on_record(
+        engine, store, StudyKind.WALK_FORWARD, study.study_id, study.prepared, values,
+        options.describe(), options.seed, study.trials, _used(study.prepared), directory, author,
     )  # fmt: skip
     about = write_walk_forward(study, standing, directory, cut=guarded.note)
     return Written(study, about, directory)
@@ -114,16 +113,12 @@ def run_optimisation(
         folder holds something else.
     """
     refuse_foreign_directory(out, OPTIMISATION_FILE)
-    guarded = guard(engine, request)
+    guarded = guard(engine, request, store)
     study = optimise(guarded.request, values, store, options, progress=progress)
-    prepared = study.prepared
-    directory = _directory(out, home, prepared.strategy.name, study.study_id)
-    standing = put_on_record(
-        engine, study_id=study.study_id, kind=StudyKind.OPTIMISATION, request=prepared.request,
-        version=prepared.version, fingerprint=prepared.fingerprint,
-        options=_options(prepared.request, values, options.describe()), seed=options.seed,
-        trials=study.trials, used=bars_used(prepared.request, prepared.loaded),
-        directory=str(directory), author=author,
+    directory = _directory(out, home / "studies", study.prepared.strategy.name, study.study_id)
+    standing = _put_on_record(
+        engine, store, StudyKind.OPTIMISATION, study.study_id, study.prepared, values,
+        options.describe(), options.seed, study.trials, _used(study.prepared), directory, author,
     )  # fmt: skip
     about = write_optimisation(study, standing, directory, cut=guarded.note)
     return Written(study, about, directory)
@@ -152,19 +147,14 @@ def run_recorded_sweep(
         the folder holds something else.
     """
     refuse_foreign_directory(out, SWEEP_FILE)
-    guarded = guard(engine, request)
+    guarded = guard(engine, request, store)
     study = sweep_backtests(
         guarded.request, values, store, n_random=n_random, seed=seed, progress=progress
     )
-    directory = home / "sweeps" / study.strategy.name / study.sweep_id
-    if out is not None:
-        directory = out.expanduser().absolute()
-    standing = put_on_record(
-        engine, study_id=study.sweep_id, kind=StudyKind.SWEEP, request=study.request,
-        version=study.version, fingerprint=study.fingerprint,
-        options=_options(study.request, values, {"n_random": n_random}), seed=seed,
-        trials=sweep_trials(study), used=study.bars_used,
-        directory=str(directory), author=author,
+    directory = _directory(out, home / "sweeps", study.strategy.name, study.sweep_id)
+    standing = _put_on_record(
+        engine, store, StudyKind.SWEEP, study.sweep_id, study, values, {"n_random": n_random},
+        seed, sweep_trials(study), study.bars_used, directory, author,
     )  # fmt: skip
     found = sweep_choice(study, choice)
     described = describe_choice(study, found, choice, standing, guarded.note)
@@ -175,10 +165,47 @@ def run_recorded_sweep(
     return Written(study, about, directory)
 
 
-def _directory(out: Path | None, home: Path, strategy: str, study_id: str) -> Path:
+def _directory(out: Path | None, root: Path, strategy: str, study_id: str) -> Path:
     if out is None:
-        return home / "studies" / strategy / study_id
+        return root / strategy / study_id
     return out.expanduser().absolute()
+
+
+def _used(prepared: PreparedSets) -> list[BarsUsed]:
+    return bars_used(prepared.request, prepared.loaded)
+
+
+def _put_on_record(
+    engine: Engine,
+    store: Store,
+    kind: StudyKind,
+    study_id: str,
+    ran: PreparedSets | Sweep,
+    values: Values,
+    options: Mapping[str, Any],
+    seed: int,
+    trials: Trials,
+    used: Sequence[BarsUsed],
+    directory: Path,
+    author: str,
+) -> Standing:
+    """Put a study on record, unless what it saw was locked while it ran."""
+    require_unlocked(engine, ran.request, store, date.fromisoformat(ran.end))
+    return put_on_record(
+        engine,
+        store,
+        study_id=study_id,
+        kind=kind,
+        request=ran.request,
+        version=ran.version,
+        fingerprint=ran.fingerprint,
+        options=_options(ran.request, values, options),
+        seed=seed,
+        trials=trials,
+        used=used,
+        directory=str(directory),
+        author=author,
+    )
 
 
 def _options(request: BacktestRequest, values: Values, more: Mapping[str, Any]) -> dict[str, Any]:

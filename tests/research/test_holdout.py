@@ -10,15 +10,21 @@ import pytest
 
 from foundation.clock import FixedClock
 from foundation.errors import DataError, SpecError
+from market_data.listings import Listings, Security, Ticker, write_listings
 from research.backtest import BacktestRequest, run_backtest
-from research.holdout import guard, instruments_of, lock, locks_of, open_period
+from research.holdout import (
+    guard,
+    instruments_of,
+    lock,
+    locks_of,
+    looks_recorder,
+    open_period,
+)
 from research.optimisation import OptimisationOptions
 from research.parameter_sets import declared_values
-from research.recording import recorded_run
 from research.study_runs import run_optimisation, run_recorded_sweep, run_walk_forward
 from research.sweep_choice import ChoiceOptions
 from research.walk_forward import WalkForwardOptions
-from research.writing import write_result
 from strategies.studies import find_locks, list_studies
 from tests.research.study_bars import TREND, noise, noise_store, store_bars, weekdays
 from trading.document import load_document
@@ -49,7 +55,7 @@ def test_last_fifth_of_the_sessions_is_locked_and_cut_off(engine, store, request
     found = lock_it(engine, request_, store)
     assert found.first_session == FIRST_LOCKED
     assert (found.locked_by, found.locked_at, found.reason) == ("ada", NOON, "kept")
-    guarded = guard(engine, request_)
+    guarded = guard(engine, request_, store)
     assert guarded.request.end == FIRST_LOCKED - timedelta(days=1)
     assert "are locked and were left out" in guarded.note
 
@@ -58,9 +64,9 @@ def test_last_fifth_of_the_sessions_is_locked_and_cut_off(engine, store, request
 def test_a_date_in_the_locked_period_is_refused(engine, store, request_, name):
     lock_it(engine, request_, store)
     with pytest.raises(DataError, match=f"from {FIRST_LOCKED} on are locked, and {name} is"):
-        guard(engine, replace(request_, **{name: FIRST_LOCKED}))
+        guard(engine, replace(request_, **{name: FIRST_LOCKED}), store)
     before = FIRST_LOCKED - timedelta(days=1)
-    assert guard(engine, replace(request_, end=before)).request.end == before
+    assert guard(engine, replace(request_, end=before), store).request.end == before
 
 
 def test_every_study_ends_before_the_locked_period(engine, store, request_, tmp_path):
@@ -119,12 +125,66 @@ def test_opening_without_a_reason_is_refused_before_anything_is_seen(
 
 def test_a_plain_backtest_over_locked_sessions_is_an_opening(engine, store, request_, tmp_path):
     lock_it(engine, request_, store)
+    recorder = looks_recorder(engine, store, lambda ready: tmp_path / ready.run_id, by="ada")
     for end, n_openings in ((FIRST_LOCKED - timedelta(days=1), 0), (FIRST_LOCKED, 1), (None, 2)):
-        done = run_backtest(replace(request_, end=end), store)
-        with recorded_run(engine, done, tmp_path / "result", author="ada") as succeeded:
-            succeeded(write_result(done, tmp_path / "result"))
+        done = run_backtest(replace(request_, end=end), store, before=recorder)
         assert len(find_locks(engine)[0].openings) == n_openings
-    assert find_locks(engine)[0].openings[-1].result_id == done.run_id
+    look = find_locks(engine)[0].openings[-1]
+    assert (look.result_id, look.version_hash) == (done.run_id, done.version)
+    assert look.result_directory == str(tmp_path / done.run_id)
+
+
+def test_a_look_is_on_record_before_a_bar_is_traded(engine, store, request_, monkeypatch, tmp_path):
+    lock_it(engine, request_, store)
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("research.backtest.run_instrument", die)
+    with pytest.raises(KeyboardInterrupt):
+        open_period(engine, request_, store, home=tmp_path, reason="a look", by="bob")
+    assert [one.opened_by for one in find_locks(engine)[0].openings] == ["bob"]
+    assert list(tmp_path.rglob("summary.json")) == []
+
+
+def test_lock_holds_for_other_bars_of_the_same_sessions(engine, store, request_):
+    lock_it(engine, request_, store)
+    weekly = load_document(TREND.replace("timeframe: 1d", "timeframe: 1w"))
+    last = FIRST_LOCKED - timedelta(days=1)
+    assert guard(engine, BacktestRequest(weekly), store).request.end == last
+
+
+def test_lock_holds_for_a_security_under_its_other_ticker(engine, request_, tmp_path):
+    own = noise_store(tmp_path, N_SESSIONS, 2)
+    lock_it(engine, request_, own)
+    tickers = (Ticker("NOISE", None, date(2012, 1, 31)), Ticker("NEW", date(2012, 2, 1), None))
+    write_listings(own, Listings((Security("NEW", tickers),)))
+    for asked in ("NEW", "NEW@yahoo", "NOISE"):
+        assert guard(engine, replace(request_, symbols=(asked,)), own).locks
+    assert not guard(engine, replace(request_, symbols=("OTHER",)), own).locks
+
+
+@pytest.mark.parametrize(
+    ("run", "options"),
+    [
+        (run_recorded_sweep, ChoiceOptions()),
+        (run_optimisation, OptimisationOptions(n_trials=10)),
+        (run_walk_forward, WalkForwardOptions()),
+    ],
+)
+def test_study_that_saw_sessions_which_were_locked_meanwhile_is_refused(
+    engine, store, request_, tmp_path, run, options
+):
+    def lock_meanwhile(done: int, total: int, label: str = "") -> None:
+        lock_it(engine, request_, store)
+
+    with pytest.raises(DataError, match="were locked while this ran"):
+        run(
+            engine, replace(request_, end=date(2013, 6, 3)), declared_values(request_.document),
+            store, options, home=tmp_path / "home", progress=lock_meanwhile,
+        )  # fmt: skip
+    assert not (tmp_path / "home").exists()
+    assert list_studies(engine) == []
 
 
 def test_lock_can_not_be_moved(engine, store, request_):
@@ -138,12 +198,12 @@ def test_lock_can_not_be_moved(engine, store, request_):
 def test_lock_holds_for_every_version_and_for_any_shared_instrument(engine, store, request_):
     lock_it(engine, request_, store)
     changed = load_document(TREND.replace("0.95", "0.5"))
-    assert guard(engine, BacktestRequest(changed)).locks
-    assert guard(engine, replace(request_, symbols=("OTHER", "NOISE"))).locks
-    assert guard(engine, replace(request_, symbols=("NOISE@yahoo",))).locks
-    assert not guard(engine, replace(request_, symbols=("OTHER",))).locks
+    assert guard(engine, BacktestRequest(changed), store).locks
+    assert guard(engine, replace(request_, symbols=("OTHER", "NOISE")), store).locks
+    assert guard(engine, replace(request_, symbols=("NOISE@yahoo",)), store).locks
+    assert not guard(engine, replace(request_, symbols=("OTHER",)), store).locks
     renamed = load_document(TREND.replace("name: trend", "name: other"))
-    assert not guard(engine, BacktestRequest(renamed)).locks
+    assert not guard(engine, BacktestRequest(renamed), store).locks
 
 
 def test_lock_must_leave_sessions_on_both_sides(engine, store, request_):
@@ -157,7 +217,7 @@ def test_lock_must_leave_sessions_on_both_sides(engine, store, request_):
 def test_nothing_to_open_is_said(engine, store, request_, tmp_path):
     with pytest.raises(DataError, match="nothing of trend on NOISE is locked"):
         open_period(engine, request_, store, home=tmp_path, reason="why not")
-    assert locks_of(engine, request_) == []
+    assert locks_of(engine, request_, store) == []
     assert instruments_of(replace(request_, symbols=("B@x", "A", "B"))) == ("A", "B")
 
 
