@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from sqlalchemy import Engine
 
+from market_data.loading import LoadedBars
 from research.backtest import ENGINE_VERSION, Backtest
 from research.data_impact import bars_used
 from research.summary import Figures, Summary
@@ -79,8 +81,18 @@ def options_of(backtest: Backtest) -> dict[str, Any]:
         "cash": request.cash,
         "parameters": dict(request.values),
         "warmup": request.warmup,
-        "bars": "store" if request.source is None else str(request.source),
+        "bars": "store" if request.source is None else str(request.source.absolute()),
+        "calendar": request.calendar,
+        "timezone": request.timezone,
+        # What an examination of the same bars asks for: tickers as they were named, and the day
+        # after which bars may have come since.
+        "asked_symbols": list(request.symbols),
+        "last_session": max(_last_session(sleeve.loaded) for sleeve in backtest.sleeves),
     }
+
+
+def _last_session(loaded: LoadedBars) -> str:
+    return str(np.datetime64(int(loaded.bars.session[-1]), "D"))
 
 
 def figures_of(summary: Summary) -> dict[str, Any]:
