@@ -13,8 +13,9 @@ from foundation.files import write_text
 from market_data.columns import COLUMN_NAMES
 from market_data.pairs.comparison import PairComparison, worst_rows
 from market_data.pairs.disagreement import DISAGREEING, WORDS, Class
+from market_data.pairs.matching import Grid as PairGrid
 from market_data.pairs.matching import Int64Array
-from market_data.timeframes import name_of_length, parse_timeframe
+from market_data.timeframes import HOUR_NS, name_of_length, parse_timeframe
 from research import look, pair_charts
 from research.look import Theme
 from research.page import chart_place, figure_json, script_json
@@ -195,8 +196,8 @@ def _named_steps(pair: PairComparison) -> list[tuple[str, str]]:
 def _offset_figure(pair: PairComparison) -> go.Figure:
     offset, grid = pair.alignment.offset, pair.alignment.grid
     known = np.isfinite(offset.losses)
-    words = [_shift_words(int(shift), grid.unit_ns) for shift in offset.shifts[known]]
-    found = [_shift_words(shift, grid.unit_ns) for shift in offset.distinct]
+    words = [_shift_words(int(shift), grid) for shift in offset.shifts[known]]
+    found = [_shift_words(shift, grid) for shift in offset.distinct]
     if not offset.claimed:
         note = "the data can't tell"
     else:
@@ -209,20 +210,21 @@ def _confidence(pair: PairComparison) -> str:
     return "above 99.99 %" if least > 0.9999 else look.percent(least)
 
 
-def _shift_words(shift: int, unit_ns: int) -> str:
-    if unit_ns == 0:
+def _shift_words(shift: int, grid: PairGrid) -> str:
+    if grid.unit_ns == 0:
         return f"{shift:+d}" if shift else "0"
-    if shift == 0:
+    shift_ns = shift * grid.unit_ns + grid.rest_ns
+    if shift_ns == 0:
         return "0"
-    return f"{'+' if shift > 0 else '−'}{name_of_length(abs(shift) * unit_ns)}"
+    return f"{'+' if shift_ns > 0 else '−'}{name_of_length(abs(shift_ns))}"
 
 
 def _shift_figure(pair: PairComparison) -> go.Figure:
     segments = pair.alignment.offset.segments
-    ts, unit_ns = pair.a.columns.ts, pair.alignment.grid.unit_ns
+    ts, grid = pair.a.columns.ts, pair.alignment.grid
     starts = [_moment(ts[segment.first]) for segment in segments]
-    unit, scale = ("hours", unit_ns / 3.6e12) if unit_ns else ("sessions", 1.0)
-    shifts = [segment.shift * scale for segment in segments]
+    unit, scale = ("hours", grid.unit_ns / HOUR_NS) if grid.unit_ns else ("sessions", 1.0)
+    shifts = [segment.shift * scale + grid.rest_ns / HOUR_NS for segment in segments]
     return pair_charts.shift_chart([*starts, _moment(ts[-1])], [*shifts, shifts[-1]], unit=unit)
 
 
@@ -258,7 +260,7 @@ def _tiles(pair: PairComparison) -> tuple[Tile, ...]:
                 for kind in (Class.OUTLIER_A, Class.OUTLIER_B)]  # fmt: skip
     n_alone = int((~bars.both).sum())
     offset, grid = pair.alignment.offset, pair.alignment.grid
-    shifts = " / ".join(_shift_words(shift, grid.unit_ns) for shift in offset.distinct)
+    shifts = " / ".join(_shift_words(shift, grid) for shift in offset.distinct)
     return (
         Tile("Beyond tolerance", look.percent(pair.share_disagreeing, 1), f"{n_beyond:,} bars",
              "loss" if n_beyond else ""),

@@ -77,7 +77,7 @@ def align(a: SourceSeries, b: SourceSeries, frame: Timeframe, table: SessionTabl
         session=a.columns.session[matched.i_a],
         intraday=frame.intraday,
     )
-    ts_b = b.columns.ts - (grid.b - moved.b) * grid.unit_ns
+    ts_b = b.columns.ts - (grid.b - moved.b) * grid.unit_ns - grid.rest_ns
     return Alignment(
         moved,
         offset,

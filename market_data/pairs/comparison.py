@@ -248,8 +248,8 @@ def _mark_half_days(classes: Classes, session: Int64Array, table: SessionTable) 
 def summary_of(pair: PairComparison) -> dict[str, Any]:
     """Return a comparison as JSON values: figures, findings and the worst bars."""
     bars, scale, offset = pair.bars, pair.alignment.scale, pair.alignment.offset
-    unit_ns = pair.alignment.grid.unit_ns
-    seconds = unit_ns / 1e9 if unit_ns else None
+    grid = pair.alignment.grid
+    seconds = grid.unit_ns / 1e9 if grid.unit_ns else None
     return {
         "a": pair.a.name,
         "b": pair.b.name,
@@ -270,7 +270,9 @@ def summary_of(pair: PairComparison) -> dict[str, Any]:
             "segments": [
                 {
                     "from": _stamp(pair.a.columns.ts[segment.first]),
-                    "shift": segment.shift if seconds is None else segment.shift * seconds,
+                    "shift": segment.shift
+                    if seconds is None
+                    else segment.shift * seconds + grid.rest_ns / 1e9,
                     "unit": "sessions" if seconds is None else "seconds",
                     "confidence": segment.confidence,
                     "bars": segment.n_bars,

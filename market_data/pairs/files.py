@@ -12,7 +12,6 @@ from market_data.store import Store
 from market_data.timeframes import DAY_NS
 from trading.instruments import Instrument
 
-
 # Of what is found in reading, what no comparison of prices shows.
 _TOLD = ("ranges_widened", "duplicates_dropped", "outside_calendar_dropped", "ambiguous_times")
 

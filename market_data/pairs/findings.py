@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from market_data.pairs.alignment import Alignment
 from market_data.pairs.boundary import DayBoundary
 from market_data.pairs.disagreement import DISAGREEING, Class, VolumeScale
 from market_data.pairs.matching import Int64Array, SourceSeries
-from market_data.pairs.scale import Scale, ScaleKind
+from market_data.pairs.scale import Scale, ScaleKind, Step
 from market_data.pairs.tolerance import Tolerance
 from market_data.pairs.words import describe_offset
 from market_data.sessions import SessionTable
@@ -91,6 +92,12 @@ def _scale_sentences(
         return ["Both are in the same money."]
     if scale.kind is ScaleKind.CONSTANT:
         return [f"{names[1]} times {scale.factors[0]:.8g} is {names[0]}: another unit of price."]
+    if scale.kind is ScaleKind.UNITS:
+        return [
+            f"From {np.datetime64(int(session[step.row]), 'D')} on {names['ab'.index(step.jumps_in)]} "
+            f"counts its price in another unit: it changes by {_unit_change(step):g} at once."
+            for step in scale.steps
+        ]
     said = []
     splits = [step for step in scale.steps if step.split_ratio > 0.0]
     adjusted, raw = names if scale.adjusted == "a" else names[::-1]
@@ -122,6 +129,12 @@ def _scale_sentences(
         text += f"; {int(near.sum())} of them on a known ex-date"
     said.append(text + ".")
     return said
+
+
+def _unit_change(step: Step) -> float:
+    """Return by what a price changes at a step, as a power of ten."""
+    power = round(math.log10(step.ratio))
+    return float(10.0 ** (power if step.jumps_in == "b" else -power))
 
 
 def _is_near(days: Int64Array, day: int) -> bool:

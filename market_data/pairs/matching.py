@@ -58,12 +58,16 @@ class Grid:
         Distance of neighbouring bars.
     unit_ns : int
         Nanoseconds of a position; 0 when positions count sessions or weeks.
+    rest_ns : int
+        How much later than positions tell the second one labels its bars, less
+        than half of a unit: a second, where bars are minutes.
     """
 
     a: Int64Array
     b: Int64Array
     step: int
     unit_ns: int
+    rest_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +105,26 @@ def grid_of(frame: Timeframe, table: SessionTable, a: BarColumns, b: BarColumns)
             np.searchsorted(table.date, a.session), np.searchsorted(table.date, b.session), 1, 0
         )
     unit_ns = gcd(frame.length_ns, ZONE_STEP_NS)
+    off_a, off_b = usual_rest(a.ts, unit_ns), usual_rest(b.ts, unit_ns)
     # Stamps off the grid, as some sources' first bar of a session has, are
     # those of the cell that they lie in.
-    return Grid(a.ts // unit_ns, b.ts // unit_ns, frame.length_ns // unit_ns, unit_ns)
+    return Grid(
+        (a.ts - off_a) // unit_ns,
+        (b.ts - off_b) // unit_ns,
+        frame.length_ns // unit_ns,
+        unit_ns,
+        off_b - off_a,
+    )
+
+
+def usual_rest(ts: Int64Array, unit_ns: int) -> int:
+    """Return by how much most stamps miss the nearest whole unit; 0 when they agree on nothing."""
+    rests, counts = np.unique(ts % unit_ns, return_counts=True)
+    most = int(np.argmax(counts))
+    if 2 * int(counts[most]) <= ts.shape[0]:
+        return 0
+    rest = int(rests[most])
+    return rest if rest <= unit_ns // 2 else rest - unit_ns
 
 
 class Lookup:

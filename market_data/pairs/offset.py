@@ -126,9 +126,8 @@ def detect_offset(grid: Grid, a: BarColumns, b: BarColumns) -> Offset:
     returns_a = close_returns(a, grid.a, grid.step)
     returns_b = np.append(close_returns(b, grid.b, grid.step), np.nan)
     rows = np.flatnonzero(np.isfinite(returns_a))
-    nothing = Segment(0, a.n_bars, 0, 0.0, 0, np.nan, np.nan)
     if rows.shape[0] == 0:
-        return Offset((nothing,), False, shifts, np.full(shifts.shape[0], np.nan))
+        return _offset_of_sparse(grid, a, b, shifts)
     compare = _Comparer(grid, returns_a, returns_b, rows)
     stretches = compare.stretches(shifts)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -137,10 +136,58 @@ def detect_offset(grid: Grid, a: BarColumns, b: BarColumns) -> Offset:
     if not runs:
         found = _segment(stretches, shifts, 0, stretches.first.shape[0], None)
         if found is None or found.confidence < LEAST_CONFIDENCE:
-            return Offset((nothing,), False, shifts, losses)
+            return _offset_of_sparse(grid, a, b, shifts)
         runs = [(0, stretches.first.shape[0], found.shift)]
     segments = _joined_segments(runs, stretches, shifts, compare, a.n_bars)
     return Offset(tuple(segments), bool(segments[0].confidence > 0.0), shifts, losses)
+
+
+def _offset_of_sparse(grid: Grid, a: BarColumns, b: BarColumns, shifts: Int64Array) -> Offset:
+    """Find one shift where bars in a row are too few: from one common bar to the next.
+
+    At the right shift the two closes change alike however far apart common
+    bars are; at another, they differ by the moves of as many bars as it is
+    off. The unit is the usual move of one bar.
+    """
+    log_a, log_b = np.log(a.prices[3]), np.log(b.prices[3])
+    order = np.argsort(grid.b, kind="stable")
+    positions_b, first = np.unique(grid.b[order], return_index=True)
+    rows_b = order[first]
+    lookup = Lookup(positions_b)
+    # Of long series a part from the middle: each bar is asked for at each shift.
+    n_rows = min(a.n_bars, _MOST_COMPARISONS // shifts.shape[0])
+    begin = (a.n_bars - n_rows) // 2
+    positions_a, level_a = grid.a[begin : begin + n_rows], log_a[begin : begin + n_rows]
+    apart = np.diff(positions_a) / grid.step
+    moves = np.abs(np.diff(level_a)) / np.sqrt(np.maximum(apart, 1.0))
+    moved = moves[moves > 0]
+    unit = float(np.median(moved)) if moved.shape[0] else 1.0
+    losses = np.full(shifts.shape[0], np.nan)
+    counts = np.zeros(shifts.shape[0])
+    for column, shift in enumerate(shifts.tolist()):
+        found = lookup.rows(positions_a + shift)
+        there = found >= 0
+        difference = level_a[there] - log_b[rows_b[found[there]]]
+        if difference.shape[0] < 2:
+            continue
+        distance = np.abs(np.diff(difference)) / unit
+        losses[column] = float(np.mean(np.minimum(distance, _CUT_OFF))) / _CUT_OFF
+        counts[column] = difference.shape[0] - 1
+    nothing = Segment(0, a.n_bars, 0, 0.0, 0, np.nan, np.nan)
+    known = counts >= max(_NEAR_STEPS, 0.2 * counts.max())
+    if int(known.sum()) < 2:
+        return Offset((nothing,), False, shifts, losses)
+    means = np.where(known, losses, np.inf)
+    best = int(np.argmin(means))
+    next_loss = float(np.delete(means, best).min())
+    gain = np.array(next_loss - means[best])
+    confidence = float(_bound(gain, counts[best : best + 1], shifts.shape[0])[0])
+    if confidence < LEAST_CONFIDENCE:
+        return Offset((nothing,), False, shifts, losses)
+    segment = Segment(
+        0, a.n_bars, int(shifts[best]), confidence, int(counts[best]), float(means[best]), next_loss
+    )
+    return Offset((segment,), True, shifts, losses)
 
 
 def candidate_shifts(grid: Grid) -> Int64Array:

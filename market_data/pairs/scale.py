@@ -49,6 +49,7 @@ class ScaleKind(StrEnum):
     SPLITS = "splits adjusted in one"
     DIVIDENDS = "dividends adjusted in one"
     BOTH = "splits and dividends adjusted in one"
+    UNITS = "another unit for a time"
     UNEXPLAINED = "unexplained steps"
 
 
@@ -333,6 +334,12 @@ def _is_exactly(step: Step) -> bool:
     return abs(math.log(step.ratio / ratio)) < _ROUND
 
 
+def _is_unit(step: Step) -> bool:
+    """Return whether a step is a power of ten, from 100 on: below it may be a split."""
+    power = math.log10(step.ratio)
+    return abs(round(power)) >= 2 and abs(power - round(power)) < _ROUND
+
+
 def _round_level(level: float) -> float:
     nearest = round(level / math.log(10.0)) * math.log(10.0)
     return nearest if abs(level - nearest) < 2 * SMALLEST_STEP else level
@@ -345,7 +352,8 @@ def _kind_of(steps: tuple[Step, ...]) -> tuple[ScaleKind, str]:
     splits = [step for step in steps if step.split_ratio > 0.0]
     small = [step for step in steps if abs(math.log(step.ratio)) < _LARGEST_DIVIDEND]
     if len(splits) + len(small) < len(steps):
-        return ScaleKind.UNEXPLAINED, ""
+        units = all(step.split_ratio == 0.0 and _is_unit(step) for step in steps)
+        return (ScaleKind.UNITS if units else ScaleKind.UNEXPLAINED), ""
     adjusted = {"b" if step.jumps_in == "a" else "a" for step in splits}
     if small:
         # Adjusting lowers the past, and less so with each dividend that is

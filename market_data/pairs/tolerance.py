@@ -22,6 +22,7 @@ _FLOAT32 = 1e-7
 _ON_GRID = 0.9
 # Three standard deviations of the differences that two sources usually have.
 _USUAL = 3.0 * 1.4826
+_USUAL_WORDS = "three robust deviations of the two sources' usual difference"
 _FEWEST = 30
 
 
@@ -166,6 +167,10 @@ def _estimated_spread(a: BarColumns, b: BarColumns, factor: FloatArray) -> tuple
     """
     difference = np.abs(np.log(b.prices[:4] * factor / a.prices[:4]))
     usual = _USUAL * float(np.median(difference))
+    if not (bool(np.any(a.prices[4])) and bool(np.any(b.prices[4]))):
+        # Prices without volume are the middle of quotes: they don't bounce
+        # between bid and ask, and so say nothing of the spread.
+        return usual, _USUAL_WORDS
     bars = (
         corwin_schultz_spread(a.prices[1], a.prices[2]),
         corwin_schultz_spread(b.prices[1], b.prices[2]),
@@ -173,4 +178,4 @@ def _estimated_spread(a: BarColumns, b: BarColumns, factor: FloatArray) -> tuple
     from_bars = min((spread for spread in bars if spread > 0), default=math.inf)
     if from_bars < usual:
         return from_bars, "Corwin and Schultz (2012), from highs and lows"
-    return usual, "three robust deviations of the two sources' usual difference"
+    return usual, _USUAL_WORDS

@@ -163,6 +163,55 @@ def test_local_time_read_as_utc_is_found_piecewise_and_named(hours, xnys):
     assert beyond(pair) == 0
 
 
+@pytest.mark.parametrize("seconds_late", [1, -1, 30, 3601, -301])
+def test_planted_shift_is_found_to_the_second(minutes, xnys, seconds_late):
+    late = changed(minutes, ts=minutes.ts + seconds_late * 10**9)
+    pair = compare(minutes, late, xnys)
+    assert [one["shift"] for one in pair.summary()["offset"]["segments"]] == [seconds_late]
+    assert int(pair.bars.both.sum()) == minutes.n_bars
+    np.testing.assert_array_equal(pair.bars.ts, minutes.ts)
+    assert beyond(pair) == 0
+    later, by = ("B", "A") if seconds_late > 0 else ("A", "B")
+    assert pair.findings[0] == f"{later} labels its bars {abs(seconds_late)}s later than {by}."
+
+
+def test_odd_stamps_of_a_few_bars_are_no_shift(minutes, xnys):
+    odd = minutes.ts.copy()
+    odd[::10] += 7 * 10**9
+    pair = compare(minutes, changed(minutes, ts=odd), xnys)
+    assert pair.findings[0] == "No shift of time."
+    assert int(pair.bars.both.sum()) == minutes.n_bars
+
+
+def test_a_clock_that_is_wrong_in_summer_only_is_named(hours, xnys):
+    # Right in winter, as an offset of five hours was put on for good.
+    zone = ZoneInfo("America/New_York")
+    local = np.array(
+        [
+            ns + round(moment.utcoffset().total_seconds()) * 10**9 + 5 * HOUR_NS
+            for ns in hours.ts.tolist()
+            for moment in [datetime.fromtimestamp(ns // 10**9, zone)]
+        ]
+    )
+    pair = compare(hours, changed(hours, ts=local), xnys, "30m")
+    assert [one.shift * 30 for one in pair.alignment.offset.segments] == [0, 60, 0, 60, 0]
+    assert pair.findings[0].endswith("; B's times are America/New_York wall time +5h read as UTC.")
+    other = compare(changed(hours, ts=local), hours, xnys, "30m")
+    assert other.findings[0].endswith("; A's times are America/New_York wall time +5h read as UTC.")
+
+
+@pytest.mark.parametrize("minutes_late", [0, 1, -60])
+def test_a_shift_is_found_though_hardly_any_two_bars_are_neighbours(minutes, xnys, minutes_late):
+    draw = np.random.default_rng(8)
+    late = changed(minutes, ts=minutes.ts + minutes_late * MINUTE_NS)
+    one, other = (draw.random(minutes.n_bars) < 0.15 for _ in range(2))
+    pair = compare(minutes.select(one), late.select(other), xnys)
+    assert pair.alignment.offset.claimed
+    assert pair.alignment.offset.distinct == (minutes_late,)
+    assert int(pair.bars.both.sum()) == int((one & other).sum())
+    assert beyond(pair) == 0
+
+
 def test_days_labelled_by_the_next_session_are_found(days, xnys):
     columns, _ = days
     row = np.searchsorted(xnys.date, columns.session)
@@ -248,6 +297,61 @@ def test_dividend_adjustment_is_told_from_splits(days, xnys):
     wrong = pair.bars.session[pair.bars.disagreeing]
     assert wrong.tolist() == after_split.session[-9:].tolist()
     assert wrong[0] == paid["ex_date"][-1]
+
+
+@pytest.mark.parametrize(("change", "stated"), [(100.0, "100"), (0.001, "0.001")])
+def test_another_unit_of_price_from_a_day_on_is_no_split(days, xnys, change, stated):
+    columns, _ = days
+    prices = columns.prices[:4].copy()
+    prices[:, 1500:] *= change
+    day = columns.session[1500].astype("datetime64[D]")
+    pair = compare(columns, changed(columns, prices=prices), xnys, "1d")
+    assert pair.alignment.scale.kind is ScaleKind.UNITS
+    assert beyond(pair) == 0
+    told = f"From {day} on {{}} counts its price in another unit: it changes by {stated} at once."
+    assert told.format("B") in pair.findings
+    turned = compare(changed(columns, prices=prices), columns, xnys, "1d")
+    assert told.format("A") in turned.findings
+
+
+@pytest.mark.parametrize("factor", [100.0, 0.01, 10.0])
+def test_shift_and_factor_at_once_are_both_found(minutes, xnys, factor):
+    moved = changed(minutes, prices=minutes.prices[:4] * factor, ts=minutes.ts - 5 * HOUR_NS)
+    pair = compare(minutes, moved, xnys)
+    assert pair.alignment.offset.distinct == (-300,)
+    assert pair.alignment.scale.kind is ScaleKind.CONSTANT
+    assert pair.alignment.scale.factors == pytest.approx((1 / factor,))
+    assert beyond(pair) == 0
+
+
+def test_a_split_and_labels_of_the_next_session_at_once_are_both_found(days, xnys):
+    columns, _ = days
+    prices, volume = columns.prices[:4].copy(), columns.prices[4].copy()
+    prices[:, :1500] /= 2
+    volume[:1500] *= 2
+    row = np.searchsorted(xnys.date, columns.session)
+    moved = changed(columns, prices=prices, volume=volume)
+    pair = compare(
+        columns, BarColumns(xnys.open[row + 1], xnys.date[row + 1], moved.prices), xnys, "1d"
+    )
+    assert pair.alignment.offset.distinct == (1,)
+    # A goes on evenly and B doubles: as at a reverse split, one new share for two.
+    assert [(step.split_ratio, step.jumps_in) for step in pair.alignment.scale.steps] == [
+        (0.5, "b")
+    ]
+    assert beyond(pair) == 0
+
+
+def test_noise_within_the_spread_of_quotes_is_no_disagreement(minutes, xnys):
+    # The middle of quotes: no volume, no bounce, and another provider's quotes are a little off.
+    middle = changed(minutes, volume=np.zeros(minutes.n_bars))
+    draw = np.random.default_rng(6)
+    near = middle.prices[:4] + draw.uniform(-0.04, 0.04, (4, minutes.n_bars))
+    near[1], near[2] = near.max(axis=0), near.min(axis=0)
+    pair = compare(middle, changed(middle, prices=near), xnys)
+    assert pair.tolerance.method == "three robust deviations of the two sources' usual difference"
+    assert beyond(pair) / minutes.n_bars < 0.001
+    assert pair.alignment.scale.kind is ScaleKind.SAME
 
 
 def test_a_few_days_of_other_closes_are_no_step(days, xnys):
