@@ -12,7 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 from foundation.errors import DataError
 from foundation.progress import Progress, silent
 from market_data.building import DATED_ACTION, place_bars
-from market_data.quality import moves, prices, quotes, shift, staleness, times, volumes
+from market_data.quality import (
+    moves,
+    prices,
+    quotes,
+    shift,
+    spikes,
+    staleness,
+    times,
+    volume_units,
+    volumes,
+)
 from market_data.quality.findings import QualityFinding, ordered
 from market_data.quality.limits import LIMITS, Limits
 from market_data.quality.subject import Subject
@@ -57,6 +67,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "no_volume": "series without volume",
         "volume_without_trades": "moving prices without volume",
         "zero_volume_run": "no volume for too long",
+        "wrong_volume_unit": "volume in another unit",
         "volume_spike": "volume of a hundred times the usual",
         "fractional_volume": "parts of lots",
     },
@@ -219,12 +230,14 @@ def _examine_possible(subject: Subject) -> Iterator[QualityFinding]:
     """Check bars whose prices are possible."""
     found, subject = moves.wrong_unit(subject)
     yield from found
+    found, subject = volume_units.wrong_volume_unit(subject)
+    yield from found
     yield from moves.split_not_shown(subject)
     found, splits = moves.unadjusted_split(subject)
     yield from found
     moved = moves.moves_of(subject)
     scale = moves.bar_scale(subject, moved)
-    found, spiked = moves.spikes(subject, moved, scale)
+    found, spiked = spikes.spikes(subject, moved, scale)
     yield from found
     yield from moves.jumps(subject, moved, np.concatenate((splits, spiked)))
     stretch, bucket = staleness.stretches(subject), subject.buckets()

@@ -56,6 +56,9 @@ class Limits:
         And by this share of a day's sigma: wicks of thin hours are smaller.
     spike_error : float
         Twice the limit: no trader's doing in any real series that was looked at.
+    spike_bars : int
+        Misprints in a row that are told from a market: what is back after more
+        bars may be one that turned round.
     spike_least : float
         A misprint of less than 0.3 % harms nobody, and is a few ticks of a
         cheap share.
@@ -87,6 +90,10 @@ class Limits:
     volume_sigmas : float
         And so many robust sigmas of its logarithm, for instruments whose volume
         varies by powers of ten anyway.
+    volume_unit_sigmas : float
+        A level of volume must change by so many robust sigmas of its changes from
+        block to block, for instruments whose volume is nothing today and all the
+        world's tomorrow.
     volume_usual : float
         Share of bars that must have volume before its absence says anything.
     whole_share : float
@@ -114,6 +121,7 @@ class Limits:
     spike: float = 8.0
     spike_day: float = 0.25
     spike_error: float = 16.0
+    spike_bars: int = 3
     spike_least: float = 0.003
     jump: float = 16.0
     calm: float = 3.0
@@ -126,6 +134,7 @@ class Limits:
     repeated_least: int = 3
     volume_times: float = 100.0
     volume_sigmas: float = 8.0
+    volume_unit_sigmas: float = 6.0
     volume_usual: float = 0.95
     whole_share: float = 0.99
     quote_away: float = 10.0

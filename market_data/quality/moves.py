@@ -1,4 +1,4 @@
-"""Checks of price against price: wrong unit, unadjusted split, spike, jump.
+"""Checks of price against price: wrong unit, unadjusted split, jump.
 
 They see bars whose prices are possible, in order. A unit that is wrong is set
 right before splits are looked for, and both before spikes and jumps, so that
@@ -25,7 +25,6 @@ from market_data.quality.habits import (
 )
 from market_data.quality.subject import N_BUCKETS, FloatArray, Int64Array, Subject, note
 from market_data.sessions import date_of
-from market_data.timeframes import DAY_NS
 
 # New shares for old: what companies do (CRSP's list of distributions).
 SPLITS = tuple(
@@ -39,8 +38,6 @@ SPLITS = tuple(
 _MONTH = 21
 _NEAR = 10
 _ENOUGH_STEPS = 20_000
-# Bars further apart than a long weekend are no neighbours.
-_NEIGHBOURS_NS = 5 * DAY_NS
 _FEWEST_DAYS = 10
 
 
@@ -277,9 +274,19 @@ def unadjusted_split(subject: Subject) -> tuple[list[QualityFinding], Int64Array
         # Nor does a price go up tenfold over night by news.
         sure = beside < (3.0 if size > 1.5 else 1.5) * night
         supports = not abs(change + gap[i]) >= abs(change) or sure
+        level = _last_close(moves, i + 1)
         stays = all(
-            abs(_last_close(moves, i + 1) - _last_close(moves, before) - float(gap[i])) < size / 2
-            for before in (i, max(i - 1, 0))
+            abs(level - _last_close(moves, day) - float(gap[i])) < size / 2
+            for day in (i, max(i - 1, 0))
+        )
+        # What is back within days was a misprint, or is the end of one.
+        most = subject.limits.spike_bars
+        after = range(i + 2, min(i + 2 + most, moves.starts.shape[0]))
+        stays &= all(abs(_last_close(moves, day) - level) < 0.75 * size for day in after)
+        before = _last_close(moves, i)
+        stays &= all(
+            abs(_last_close(moves, day) - before) < 0.75 * size
+            for day in range(max(i - most, 0), i)
         )
         quiet_day = stays and _range_of(moves, i + 1) < 6.0 * max(float(sigma[i]), 1e-4)
         if calm and supports and quiet_day:
@@ -351,68 +358,6 @@ def _price_step(subject: Subject, steps: FloatArray) -> float:
     if subject.tick > 0:
         smallest = min(smallest, subject.tick / float(np.median(subject.prices[3])))
     return max(smallest, 1e-7)
-
-
-def spikes(
-    subject: Subject, moves: Moves, scale: FloatArray
-) -> tuple[list[QualityFinding], Int64Array]:
-    """Report bars that stand out from both neighbours and are back at once.
-
-    Returns
-    -------
-    findings : list
-    at : int64 array
-        The bars.
-    """
-    limits = subject.limits
-    if subject.n_bars < 5:
-        return [], np.zeros(0, np.int64)
-    high, low = moves.high, moves.low
-    ranges = high - low
-    inner = slice(1, -1)
-    over = high[inner] - np.maximum(high[2:], high[:-2])
-    under = np.minimum(low[2:], low[:-2]) - low[inner]
-    excess = np.maximum(over, under)
-    # Wide neighbours are a wild hour, and no misprint.
-    around = np.maximum(scale[inner], 0.5 * (ranges[2:] + ranges[:-2]))
-    flags = (excess > limits.spike * around) & (excess > limits.spike_least)
-    at = np.flatnonzero(flags) + 1
-    if at.shape[0]:
-        counts = np.diff(np.append(moves.starts, subject.n_bars))
-        harmful = limits.spike_day * np.repeat(day_sigma(moves), counts)[at]
-        near = (
-            subject.ts[at + 1] - subject.ts[at - 1] < _NEIGHBOURS_NS + 2 * subject.frame.length_ns
-        )
-        at = at[near & (excess[at - 1] > harmful)]
-    if subject.halted is not None:
-        at = at[~subject.halted[at]]
-    measures = excess[at - 1] / around[at - 1]
-    names = ("open", "high", "low", "close")
-
-    def evidence(i: int) -> str:
-        up = over[at[i] - 1] >= under[at[i] - 1]
-        row = 1 if up else 2
-        for field in (3, 0):
-            if subject.prices[field, at[i]] == subject.prices[row, at[i]]:
-                row = field
-        near = subject.prices[1 if up else 2, [at[i] - 1, at[i] + 1]]
-        return (
-            f"{names[row]} {subject.prices[row, at[i]]:g} between {near[0]:g} and {near[1]:g}: "
-            f"{100 * abs(np.expm1(excess[at[i] - 1] * (1 if up else -1))):.2f} % "
-            f"{'above' if up else 'below'} both, back at once"
-            + (", outside the scheduled hours" if subject.outside[at[i]] else "")
-        )
-
-    found = subject.report(
-        "spike",
-        lambda i: (
-            Severity.ERROR
-            if measures[i] > limits.spike_error and not subject.outside[at[i]]
-            else Severity.WARNING
-        ),
-        at, at + 1, measures, limits.spike, "scales", evidence, single=True,
-    )  # fmt: skip
-    return found, at
 
 
 def jumps(subject: Subject, moves: Moves, explained: Int64Array) -> list[QualityFinding]:

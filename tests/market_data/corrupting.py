@@ -173,6 +173,46 @@ def misprint(columns, table, draw):
     return Planted(bars, "spike", bars.ts[[i]])
 
 
+def misprints_in_a_row(columns, table, draw):
+    """Set two or three bars 4 to 9 % out of line (days 45 to 70 %): all prices, closes or wicks."""
+    bars, i = _copy(columns), _inner_bar(columns, draw)
+    daily = bool(np.median(np.diff(columns.ts)) > 20 * HOUR_NS)
+    n = int(draw.integers(2, 4))
+    while not daily and bars.session[i - 1] != bars.session[i + n]:
+        i += 1
+    at = np.arange(i, i + n)
+    size = 1 + (draw.uniform(0.45, 0.7) if daily else draw.uniform(0.04, 0.09))
+    kind = draw.integers(3)
+    if kind == 0:
+        bars.prices[:4, at] = np.round(bars.prices[:4, at] * size, 2)
+    elif kind == 1:
+        bars.prices[3, at] = np.round(bars.prices[3, at] * size, 2)
+        bars.prices[1, at] = np.maximum(bars.prices[1, at], bars.prices[3, at])
+    else:
+        bars.prices[2, at] = np.round(bars.prices[2, at].min() / size, 2)
+    return Planted(bars, "spike", bars.ts[at])
+
+
+def change_volume_unit(columns, table, draw):
+    """Write the volume of a week or more in hundreds or thousands, or times as much."""
+    bars = _copy(columns)
+    days = _sessions(columns)
+    first = int(draw.integers(10, days.shape[0] // 2))
+    chosen = days[first : first + int(draw.integers(6, 20))]
+    at = np.isin(bars.session, chosen)
+    bars.prices[4, at] *= draw.choice([0.001, 0.01, 100.0, 1000.0])
+    return Planted(bars, "wrong_volume_unit", bars.ts[at])
+
+
+def change_volume_unit_for_good(columns, table, draw):
+    """Write the volume in hundreds or thousands, or times as much, from a day on."""
+    bars = _copy(columns)
+    days = _sessions(columns)
+    at = bars.session >= days[int(days.shape[0] * draw.uniform(0.6, 0.9))]
+    bars.prices[4, at] *= draw.choice([0.001, 0.01, 100.0, 1000.0])
+    return Planted(bars, "wrong_volume_unit", bars.ts[at])
+
+
 def level_change(columns, table, draw):
     """Move all prices from one session on by 63 %, as a splice of two series does."""
     bars = _copy(columns)
@@ -371,10 +411,12 @@ MINUTE_DEFECTS: tuple[Corruption, ...] = (
     shuffle, repeat_rows, contradict_rows, trade_on_sunday, mislabel, leave_grid, drop_session,
     drop_bars, thin_out, shift_clock, lose_price, zero_price, disorder, change_unit, misprint,
     level_change, hide_split, freeze, copy_bars, negative_volume, lose_volume, inflate_volume,
-    break_lots, cross_quotes, lose_side, move_quotes, widen_quotes,
+    break_lots, misprints_in_a_row, change_volume_unit, change_volume_unit_for_good, cross_quotes,
+    lose_side, move_quotes, widen_quotes,
 )  # fmt: skip
 DAILY_DEFECTS: tuple[Corruption, ...] = (
     shuffle, repeat_rows, contradict_rows, trade_on_sunday, drop_session, shift_dates, lose_price,
     zero_price, disorder, change_unit, misprint, hide_split, freeze, copy_bars, negative_volume,
-    lose_volume, inflate_volume, break_lots,
+    lose_volume, inflate_volume, break_lots, misprints_in_a_row, change_volume_unit,
+    change_volume_unit_for_good,
 )  # fmt: skip
