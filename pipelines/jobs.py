@@ -1,6 +1,9 @@
 """The jobs that an admin launches, with the options that their launchpads begin with."""
 
-from dagster import AssetSelection, RunConfig, define_asset_job
+from collections.abc import Mapping, Sequence
+
+from dagster import AssetSelection, Config, RunConfig, define_asset_job
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.evidence import EvidenceOptions
 from assets.ingestion import VENDOR_TAG, IngestionConfig
@@ -8,6 +11,25 @@ from assets.optimisation import OptimisationConfig, WalkForwardConfig
 from assets.options import BacktestOptions, BarsOptions, ReportOptions, SweepOptions
 from assets.pairs import MergeOptions
 from assets.resampling import ResamplingOptions
+
+
+def _job(
+    name: str,
+    assets: Sequence[str],
+    options: Mapping[str, Config] | None = None,
+    *,
+    description: str,
+    tags: Mapping[str, str] | None = None,
+) -> UnresolvedAssetJobDefinition:
+    """Return the job that makes some assets; its launchpad is filled in with options by step."""
+    return define_asset_job(
+        name,
+        selection=AssetSelection.assets(*assets),
+        config=RunConfig(ops=dict(options)) if options else None,
+        tags=tags,
+        description=description,
+    )
+
 
 BACKTEST_DESCRIPTION = """\
 Run a strategy over stored bars and write its report.
@@ -20,17 +42,17 @@ Key figures, equity curve and the result's folder are in the metadata of the two
 log tells how far it is. Launching the same options again gives the same files.
 """
 
-backtest_job = define_asset_job(
+backtest_job = _job(
     "backtest",
-    selection=AssetSelection.assets("backtest", "report"),
-    config=RunConfig(ops={"run_backtest": BacktestOptions(), "write_report": ReportOptions()}),
+    ["backtest", "report"],
+    {"run_backtest": BacktestOptions(), "write_report": ReportOptions()},
     description=BACKTEST_DESCRIPTION,
 )
 
-sweep_job = define_asset_job(
+sweep_job = _job(
     "sweep",
-    selection=AssetSelection.assets("sweep"),
-    config=RunConfig(ops={"run_sweep": SweepOptions()}),
+    ["sweep"],
+    {"run_sweep": SweepOptions()},
     description=(
         "Run many parameter sets of a strategy over the same bars. Choose **Open launchpad** in the "
         "menu beside **Materialize**; the options are filled in with an example. The best sets are in "
@@ -38,19 +60,19 @@ sweep_job = define_asset_job(
     ),
 )
 
-load_bars_job = define_asset_job(
+load_bars_job = _job(
     "load_bars",
-    selection=AssetSelection.assets("bars"),
-    config=RunConfig(ops={"bars": BarsOptions()}),
+    ["bars"],
+    {"bars": BarsOptions()},
     description=(
         "Load an instrument of the sample set, or import a file of bars, and check what is stored."
     ),
 )
 
-ingest_job = define_asset_job(
+ingest_job = _job(
     "ingest",
-    selection=AssetSelection.assets("ingested_bars"),
-    config=RunConfig(ops={"ingested_bars": IngestionConfig()}),
+    ["ingested_bars"],
+    {"ingested_bars": IngestionConfig()},
     # Runs that ask one vendor wait for each other; a launch from another source sets its name.
     tags={VENDOR_TAG: IngestionConfig().source},
     description=(
@@ -59,10 +81,10 @@ ingest_job = define_asset_job(
     ),
 )
 
-evidence_job = define_asset_job(
+evidence_job = _job(
     "evidence",
-    selection=AssetSelection.assets("evidence"),
-    config=RunConfig(ops={"examine_version": EvidenceOptions()}),
+    ["evidence"],
+    {"examine_version": EvidenceOptions()},
     description=(
         "Examine strategy versions for look-ahead and for how much warm-up they need, before they may "
         "be traded on paper. The sensor `unexamined_versions` does so by itself; to do it again, "
@@ -71,36 +93,36 @@ evidence_job = define_asset_job(
     ),
 )
 
-check_job = define_asset_job(
+check_job = _job(
     "check",
-    selection=AssetSelection.assets("bars", "corporate_actions", "data_quality"),
+    ["bars", "corporate_actions", "data_quality"],
     description=(
         "Read the stored bars of an instrument back and check them, with its corporate actions and "
         "its listing: findings as a table and a page."
     ),
 )
 
-resample_job = define_asset_job(
+resample_job = _job(
     "resample",
-    selection=AssetSelection.assets("resampled_bars"),
-    config=RunConfig(ops={"resampled_bars": ResamplingOptions()}),
+    ["resampled_bars"],
+    {"resampled_bars": ResamplingOptions()},
     description="Make longer bars of an instrument's shortest ones, and store them.",
 )
 
-merge_job = define_asset_job(
+merge_job = _job(
     "merge",
-    selection=AssetSelection.assets("merged_bars"),
-    config=RunConfig(ops={"merged_bars": MergeOptions()}),
+    ["merged_bars"],
+    {"merged_bars": MergeOptions()},
     description=(
         "Merge an instrument's stored sources (AAPL@lean, AAPL@yahoo) into one series that says for "
         "each price where it came from, and draw a page of what they disagree on."
     ),
 )
 
-optimise_job = define_asset_job(
+optimise_job = _job(
     "optimise",
-    selection=AssetSelection.assets("optimisation"),
-    config=RunConfig(ops={"run_optimisation": OptimisationConfig()}),
+    ["optimisation"],
+    {"run_optimisation": OptimisationConfig()},
     description=(
         "Search for good parameter sets of a strategy. Choose **Open launchpad** in the menu beside "
         "**Materialize**; the options are filled in with an example. The plateau that was chosen, "
@@ -109,10 +131,10 @@ optimise_job = define_asset_job(
     ),
 )
 
-walk_forward_job = define_asset_job(
+walk_forward_job = _job(
     "walk_forward_analysis",
-    selection=AssetSelection.assets("walk_forward"),
-    config=RunConfig(ops={"run_walk_forward": WalkForwardConfig()}),
+    ["walk_forward"],
+    {"run_walk_forward": WalkForwardConfig()},
     description=(
         "Choose parameter sets on a window, trade the sessions after it, move on. Choose **Open "
         "launchpad** in the menu beside **Materialize**; the options are filled in with an example. "

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from assets.requests import ceiling_of
 from assets.running import failing_in_one_line
+from foundation.clock import Clock, SystemClock
 from foundation.database import make_engine
 from foundation.memory import memory_ceiling
 from foundation.settings import Settings, load_settings
@@ -57,4 +58,10 @@ def database(context: InitResourceContext) -> Iterator[Engine]:
     engine.dispose()
 
 
-RESOURCES = {"settings": settings, "store": store, "database": database}
+@resource(description="The time.")
+def clock(_: InitResourceContext) -> Clock:
+    """Return the system's clock; a test gives another one."""
+    return SystemClock()
+
+
+RESOURCES = {"settings": settings, "store": store, "database": database, "clock": clock}
