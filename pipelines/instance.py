@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from pathlib import Path
 
 from foundation.files import write_text
@@ -11,12 +13,19 @@ CONFIGURATION = CHECKOUT / "deploy" / "dagster.yaml"
 START_SECONDS_MAX = 300
 
 
+# How a copy begins: the digest of what follows it, by which an edit is seen.
+MARK = "# Made by Quarterdeck from deploy/dagster.yaml, and renewed with it until you change it: "
+_N_DIGITS = 12
+# Copies without a mark that earlier versions made.
+_EARLIER = frozenset({"e18756c86d3b", "5d4083bb4bcc", "f6b76963f823", "2a472709cda0"})
+
+
 def dagster_home(home: Path) -> Path:
     """Return the folder for ``DAGSTER_HOME`` under a data home, made and configured.
 
     Its ``dagster.yaml`` is a copy of ``deploy/dagster.yaml`` (no usage
-    statistics, few runs at once). One that is there already is left as it is,
-    so that an operator may change it.
+    statistics, few runs at once). A copy that nobody changed is renewed when
+    the platform's own has changed; one that an operator changed stays.
 
     Parameters
     ----------
@@ -25,9 +34,50 @@ def dagster_home(home: Path) -> Path:
     """
     folder = Path(home).absolute() / "dagster"
     configuration = folder / "dagster.yaml"
-    if not configuration.exists():
-        write_text(configuration, CONFIGURATION.read_text("utf-8"))
+    wanted = _marked(CONFIGURATION.read_text("utf-8"))
+    found = configuration.read_text("utf-8") if configuration.exists() else ""
+    if found != wanted and (not found or is_unchanged(found)):
+        write_text(configuration, wanted)
     return folder
+
+
+def is_unchanged(text: str) -> bool:
+    """Tell whether a configuration is as Quarterdeck made it, now or earlier."""
+    mark, _, content = text.partition("\n")
+    if mark.startswith(MARK):
+        return mark == MARK + _digest(content)
+    return _digest(text) in _EARLIER
+
+
+def why_kept(home: Path) -> str:
+    """Return why the configuration under a data home isn't the platform's own; empty if it is.
+
+    One that was made from what is still the platform's own is an operator's
+    business. A notice is due when that has changed since.
+    """
+    configuration = Path(home).absolute() / "dagster" / "dagster.yaml"
+    if not configuration.exists():
+        return ""
+    text, template = configuration.read_text("utf-8"), CONFIGURATION.read_text("utf-8")
+    mark, _, _ = text.partition("\n")
+    known = mark == MARK + _digest(template) or is_unchanged(text)
+    if known or text in {
+        path.read_text("utf-8") for path in CONFIGURATION.parent.glob("*/dagster.yaml")
+    }:
+        return ""
+    return (
+        f"{configuration} was changed by hand and is kept; the platform's own, {CONFIGURATION}, "
+        "has changed since. Compare them, then begin yours with this line to be told of the next "
+        f"change only:\n{MARK}{_digest(template)}"
+    )
+
+
+def _marked(content: str) -> str:
+    return f"{MARK}{_digest(content)}\n{content}"
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()[:_N_DIGITS]
 
 
 def dagster_environment(home: Path) -> dict[str, str]:
@@ -72,10 +122,14 @@ def prepare_dagster(home: Path) -> Path:
 
 
 def main() -> None:
-    """Make Dagster's home and print it, for ``DAGSTER_HOME``."""
+    """Make Dagster's home and print it, for ``DAGSTER_HOME``; notices go to the standard error."""
     from foundation.settings import load_settings
 
-    print(prepare_dagster(load_settings().home))
+    home = load_settings().home
+    print(prepare_dagster(home))
+    notice = why_kept(home)
+    if notice:
+        print(notice, file=sys.stderr)
 
 
 if __name__ == "__main__":
