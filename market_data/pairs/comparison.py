@@ -6,7 +6,7 @@ gives the same bytes, in the summary as in the table by bar.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from foundation.files import atomic_file
 from market_data.columns import COLUMN_NAMES, INSTANT, PRICE_NAMES, arrow_column
 from market_data.pairs.alignment import Alignment, align, sessions_of
 from market_data.pairs.boundary import DayBoundary, detect_day_boundary
+from market_data.pairs.day_cut import DayCut, IntradayBars, detect_day_cuts
 from market_data.pairs.disagreement import (
     DISAGREEING,
     WORDS,
@@ -37,9 +38,11 @@ from market_data.pairs.findings import describe
 from market_data.pairs.matching import FloatArray, Int64Array, SourceSeries
 from market_data.pairs.tolerance import Tolerance, estimate_tolerance
 from market_data.sessions import SessionTable
-from market_data.timeframes import Timeframe, parse_timeframe
+from market_data.timeframes import HOUR_NS, Timeframe, parse_timeframe
 
 N_WORST = 50
+
+DayCuts = tuple[DayCut | None, DayCut | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ class PairComparison:
     tolerance: Tolerance
     volume: VolumeScale
     boundary: DayBoundary
+    cuts: DayCuts
     bars: PairBars
     findings: tuple[str, ...]
 
@@ -121,6 +125,7 @@ def compare_series(
     sessions: SessionTable,
     actions: NDArray[np.void] | None = None,
     read: tuple[str, ...] = (),
+    within: Sequence[IntradayBars] = (),
 ) -> PairComparison:
     """Compare two sources of one instrument.
 
@@ -137,6 +142,9 @@ def compare_series(
     read : tuple of str
         What was found as they were read, in sentences; comes after what the
         comparison finds.
+    within : sequence of IntradayBars
+        Bars within the day of either source, by which to tell at which hours
+        daily bars are cut.
 
     Raises
     ------
@@ -157,18 +165,21 @@ def compare_series(
     )
     volume = detect_volume_scale(a.columns.prices[4, i_a], b.columns.prices[4, i_b], factor)
     boundary = DayBoundary("", 0.0, 0.0)
+    cuts: DayCuts = (None, None)
+    if frame.name == "1d":
+        cuts = detect_day_cuts(a.columns, b.columns, within)
     if not frame.intraday:
         boundary = detect_day_boundary(
             np.log(a.columns.prices[3, i_a]), np.log(b.columns.prices[3, i_b] * factor)
         )
     bars = _bars_of(a, b, found, tolerance, volume, frame, sessions)
     findings = describe(
-        a, b, found, tolerance, volume, boundary, bars, frame=frame, sessions=sessions,
+        a, b, found, tolerance, volume, boundary, cuts, bars, frame=frame, sessions=sessions,
         actions=actions,
     )  # fmt: skip
     return PairComparison(
-        a, b, timeframe, sessions.calendar, found, tolerance, volume, boundary, bars,
-        (*findings, *read),
+        a, b, timeframe, sessions.calendar, found, tolerance, volume, boundary, cuts,
+        bars, (*findings, *read),
     )  # fmt: skip
 
 
@@ -309,9 +320,24 @@ def summary_of(pair: PairComparison) -> dict[str, Any]:
             "earlier": pair.boundary.earlier,
             "share_of_variance": pair.boundary.share,
             "confidence": pair.boundary.confidence,
+            "hours": {side: _cut(cut) for side, cut in zip("ab", pair.cuts, strict=True)},
         },
         "findings": list(pair.findings),
         "worst": worst_rows(pair, N_WORST),
+    }
+
+
+def _cut(cut: DayCut | None) -> dict[str, Any] | None:
+    if cut is None:
+        return None
+    hours = [(cut.clock, cut.after_ns), *cut.also]
+    return {
+        "hours_after_midnight": cut.after_ns / HOUR_NS,
+        "clock": cut.clock,
+        "fitting": {clock: after_ns / HOUR_NS for clock, after_ns in hours},
+        "by": cut.by,
+        "days": cut.n_days,
+        "confidence": cut.confidence,
     }
 
 

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from market_data.columns import PRICE_NAMES
 from market_data.pairs.alignment import Alignment
 from market_data.pairs.boundary import DayBoundary
+from market_data.pairs.day_cut import DayCut
 from market_data.pairs.disagreement import DISAGREEING, Class, VolumeScale
 from market_data.pairs.matching import Int64Array, SourceSeries
 from market_data.pairs.scale import Scale, ScaleKind, Step
 from market_data.pairs.tolerance import Tolerance
 from market_data.pairs.words import describe_offset
 from market_data.sessions import SessionTable
-from market_data.timeframes import Timeframe
+from market_data.timeframes import DAY_NS, MINUTE_NS, Timeframe
 
 if TYPE_CHECKING:
     from market_data.pairs.comparison import PairBars
@@ -38,6 +39,7 @@ def describe(
     tolerance: Tolerance,
     volume: VolumeScale,
     boundary: DayBoundary,
+    cuts: tuple[DayCut | None, DayCut | None],
     bars: PairBars,
     *,
     frame: Timeframe,
@@ -55,12 +57,7 @@ def describe(
         )
     session = a.columns.session[found.matched.i_a]
     said += _scale_sentences(found.scale, session, names, actions)
-    if boundary.earlier:
-        early, late = names if boundary.earlier == "a" else names[::-1]
-        said.append(
-            f"The days of {early} end before those of {late}: its closes catch up the next day "
-            f"(a move worth {boundary.share:.0%} of a day's variance lies between)."
-        )
+    said += _boundary_sentences(boundary, cuts, names)
     if not frame.intraday:
         # Files of bars within the day often hold separate days.
         said += _history_sentences(a, b, found, sessions)
@@ -135,6 +132,50 @@ def _unit_change(step: Step) -> float:
     """Return by what a price changes at a step, as a power of ten."""
     power = round(math.log10(step.ratio))
     return float(10.0 ** (power if step.jumps_in == "b" else -power))
+
+
+def _boundary_sentences(
+    boundary: DayBoundary, cuts: tuple[DayCut | None, DayCut | None], names: tuple[str, str]
+) -> list[str]:
+    said = []
+    if boundary.earlier:
+        early, late = names if boundary.earlier == "a" else names[::-1]
+        text = (
+            f"The days of {early} end before those of {late}: its closes catch up the next day "
+            f"(a move worth {boundary.share:.0%} of a day's variance lies between)"
+        )
+        if cuts == (None, None):
+            text += (
+                "; at which hours only bars within the day of one of them would tell, and there "
+                "are none that do"
+            )
+        said.append(f"{text}.")
+    a, b = cuts
+    if a is not None and b is not None and (a.clock, a.after_ns) == (b.clock, b.after_ns):
+        said.append(f"The days of both end {_hour(a)}, by {a.by}.")
+        return said
+    for name, cut in zip(names, cuts, strict=True):
+        if cut is not None:
+            said.append(f"The days of {name} end {_hour(cut)}, by {cut.by}.")
+    return said
+
+
+def _hour(cut: DayCut) -> str:
+    """Return the time of day at which days end, in words."""
+    words = _time_of_day(cut.clock, cut.after_ns)
+    if cut.also:
+        words += f" (or {', '.join(_time_of_day(*one) for one in cut.also)}: here they are one)"
+    return words
+
+
+def _time_of_day(clock: str, after_ns: int) -> str:
+    # The end of a day is named by its own date, 24:00 and not 0:00 of the next.
+    days, of_day = divmod(after_ns - MINUTE_NS, DAY_NS)
+    hour, minute = divmod(round((of_day + MINUTE_NS) / MINUTE_NS), 60)
+    text = f"at {hour:02}:{minute:02} {clock}"
+    if days:
+        text += f" of the day {'after' if days > 0 else 'before'}"
+    return text
 
 
 def _is_near(days: Int64Array, day: int) -> bool:

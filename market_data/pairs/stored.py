@@ -23,6 +23,7 @@ from foundation.errors import DataError
 from foundation.files import atomic_file
 from market_data.columns import COLUMN_NAMES, INSTANT, PRICE_NAMES, arrow_column, column_values
 from market_data.pairs.comparison import PairComparison, compare_series
+from market_data.pairs.day_cut import IntradayBars
 from market_data.pairs.matching import SourceSeries
 from market_data.pairs.merging import (
     DEFAULT_RULES,
@@ -36,7 +37,7 @@ from market_data.provenance import Provenance, quarantine_rows
 from market_data.series import Series
 from market_data.sessions import SessionTable
 from market_data.store import Store, base_symbol
-from market_data.timeframes import DAY_NS
+from market_data.timeframes import DAY_NS, HOUR_NS, parse_timeframe
 
 MERGED = "merged"
 BY = "merge"
@@ -88,7 +89,36 @@ def compare_stored(store: Store, a: str, b: str, timeframe: str) -> PairComparis
         timeframe=timeframe,
         sessions=sessions,
         actions=store.read_actions(base_symbol(a)),
+        within=_bars_within_the_day(store, a, b, series) if timeframe == "1d" else (),
     )
+
+
+def _bars_within_the_day(
+    store: Store, a: str, b: str, daily: Sequence[SourceSeries]
+) -> list[IntradayBars]:
+    """Read the bars by which days are cut: of either source, of the instrument, of another source."""
+    plain = base_symbol(a)
+    others = [name for name in store.symbols() if base_symbol(name) == plain]
+    first = max(int(one.columns.ts[0]) for one in daily) - 2 * DAY_NS
+    last = min(int(one.columns.ts[-1]) for one in daily) + 2 * DAY_NS
+    found = []
+    for name in dict.fromkeys((a, b, *others)):
+        # The longest that cut days by the hour: more bars tell no more.
+        frames = [parse_timeframe(stored) for stored in store.timeframes(name)]
+        for frame in [one for one in frames if one.length_ns <= HOUR_NS][::-1]:
+            series = store.find_series(name, frame.name)
+            if (
+                series is None
+                or series.files[0].first_ns > last
+                or series.files[-1].last_ns < first
+            ):
+                continue
+            columns, _ = store.read_columns(
+                name, frame.name, first_ns=first, last_ns=last, with_quarantined=True
+            )
+            found.append(IntradayBars(name, frame.name, frame.length_ns, columns))
+            break
+    return found
 
 
 def read_sources(
