@@ -16,11 +16,12 @@ _N_BOOT_DIGITS = 8
 # After the command's name, which may hold anything: state, then 18 others, then the start.
 _I_STATE, _I_START = 0, 19
 _DEAD_STATES = ("Z", "X")
+_UNTOLD = "-"
 
 
 def this_process() -> str:
     """Return the name of the calling process, such as ``host 4711 1f0c22aa.83522``."""
-    return f"{socket.gethostname()} {os.getpid()} {_moment(os.getpid()) or '-'}"
+    return f"{socket.gethostname()} {os.getpid()} {moment_of(os.getpid()) or _UNTOLD}"
 
 
 def is_alive(process: str) -> bool | None:
@@ -42,11 +43,23 @@ def is_alive(process: str) -> bool | None:
     host, number, moment = parts
     if host != socket.gethostname():
         return None
-    if moment != "-":
-        return _moment(int(number)) == moment
+    return is_running(int(number), moment)
+
+
+def is_running(number: int, moment: str) -> bool:
+    """Return whether the process with a number is still the one that began at a moment.
+
+    Parameters
+    ----------
+    number : int
+    moment : str
+        As `moment_of` returned it; ``-`` where the system doesn't tell.
+    """
+    if moment != _UNTOLD:
+        return moment_of(number) == moment
     # A system without /proc tells no start: only the number counts.
     try:
-        os.kill(int(number), 0)
+        os.kill(number, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -54,8 +67,11 @@ def is_alive(process: str) -> bool | None:
     return True
 
 
-def _moment(number: int) -> str | None:
-    """Return boot and start of a process, None when it has ended or the system doesn't tell."""
+def moment_of(number: int) -> str | None:
+    """Return boot and start of a process, None when it has ended or the system doesn't tell.
+
+    Counted by the kernel since the boot: a clock that is set tells nothing else.
+    """
     try:
         stat = (_PROC / str(number) / "stat").read_text()
         boot = (_PROC / "sys/kernel/random/boot_id").read_text()

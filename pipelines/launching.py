@@ -14,6 +14,10 @@ from pathlib import Path
 from dagster import DagsterEventType, DagsterRun
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 
+from foundation.processes import is_running, moment_of
+
+# Number and moment of the run's process, noted when it is first seen.
+PROCESS_TAG = "quarterdeck/process"
 _PROC = Path("/proc")
 _STARTED = "Started process for run"
 # A process's start is told in ticks and a run's event in seconds of two clocks.
@@ -29,13 +33,22 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Return whether the process of a run that has started is there."""
-        started = _started_process(self, run)
-        if started is None:
-            # A run counts as started a moment after it has told its process.
-            return CheckRunHealthResult(WorkerStatus.RUNNING)
-        number, since = started
-        if _is_alive(number, since):
+        """Return whether the process of a run that has started is there.
+
+        The run tells its process's number and the time. The first look, some
+        seconds later, notes the kernel's own name of that process; from then
+        on no clock counts, which somebody may set while the run works.
+        """
+        number, _, moment = run.tags.get(PROCESS_TAG, "").partition(" ")
+        if not moment:
+            started = _started_process(self, run)
+            if started is None:
+                # A run counts as started a moment after it has told its process.
+                return CheckRunHealthResult(WorkerStatus.RUNNING)
+            number, moment = str(started[0]), _moment_before(*started)
+            if moment:
+                self._instance.add_run_tags(run.run_id, {PROCESS_TAG: f"{number} {moment}"})
+        if moment and is_running(int(number), moment):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(
             WorkerStatus.FAILED, f"the run's process {number} has ended without a word"
@@ -54,20 +67,14 @@ def _started_process(launcher: DefaultRunLauncher, run: DagsterRun) -> tuple[int
     return None
 
 
-def _is_alive(number: int, since: float) -> bool:
-    """Return whether a process runs that is not younger than the event that names it."""
+def _moment_before(number: int, since: float) -> str:
+    """Return the moment of a process that is not younger than a time; empty without one."""
     if not _PROC.is_dir():
-        try:
-            os.kill(number, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
-    try:
-        fields = (_PROC / str(number) / "stat").read_text().rpartition(")")[2].split()
-        up_seconds = float((_PROC / "uptime").read_text().split()[0])
-    except OSError:
-        return False
-    began = time.time() - up_seconds + int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    return fields[0] not in ("Z", "X") and began <= since + _CLOCKS_DIFFER_SECONDS
+        return "-"
+    moment = moment_of(number)
+    if moment is None:
+        return ""
+    up_seconds = float((_PROC / "uptime").read_text().split()[0])
+    seconds_after_boot = int(moment.rpartition(".")[2]) / os.sysconf("SC_CLK_TCK")
+    began = time.time() - up_seconds + seconds_after_boot
+    return moment if began <= since + _CLOCKS_DIFFER_SECONDS else ""
