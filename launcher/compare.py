@@ -34,6 +34,9 @@ def compare(
 ) -> None:
     """Lay results of versions side by side, with what was different between them.
 
+    Results of other days than the first get no differences. A page of more
+    than eight draws the first eight and lists them all.
+
     Example: [bold]quarterdeck compare results/one results/other --html[/]
     """
     if len(results) < 2:

@@ -64,6 +64,25 @@ _FIGURES: dict[str, tuple[str, str]] = {
     "Commission": ("total_commission", "money"),
     "Slippage": ("total_slippage", "money"),
 }
+# What one of each key figure is; money is in the result's currency.
+UNITS = {
+    **dict.fromkeys(
+        ("starting_cash", "final_equity", "final_equity_optimistic", "lowest_cash", "expectancy",
+         "total_commission", "total_slippage", "total_borrow_cost", "total_dividends"),
+        "money",
+    ),
+    **dict.fromkeys(
+        ("total_return", "max_drawdown", "exposure", "win_rate", "average_trade", "best_trade",
+         "worst_trade", "buy_and_hold_return"),
+        "fraction",
+    ),
+    **dict.fromkeys(("cagr", "volatility", "alpha"), "fraction a year"),
+    **dict.fromkeys(("sharpe", "sortino", "calmar", "profit_factor", "beta"), "ratio"),
+    **dict.fromkeys(("n_orders", "n_fills", "n_trades", "n_open"), "count"),
+    "max_drawdown_days": "calendar days",
+    "turnover": "times the average equity a year",
+    "probabilistic_sharpe": "probability",
+}  # fmt: skip
 # More or less of these is neither better nor worse in itself.
 _NEUTRAL = frozenset(
     ("starting_cash", "buy_and_hold_return", "beta", "n_trades", "exposure", "turnover",
@@ -96,8 +115,8 @@ class ComparedFigure:
         In the order of the results.
     changes : tuple of str
         Against the first result, in points of a percentage where it is one;
-        empty for the first itself, where nothing changed in the digits shown
-        and where either is not defined.
+        empty for the first itself, where nothing changed in the digits shown,
+        where either is not defined, and for a result of other days.
     tones : tuple of str
         Of each change ``gain`` when it is for the better, ``loss`` when it is
         for the worse, else empty.
@@ -177,6 +196,8 @@ def _change(label: str, first: Summary, other: Summary) -> tuple[str, str]:
     before, after = getattr(first, name), getattr(other, name)
     if other is first or not look.is_number(before) or not look.is_number(after):
         return "", ""
+    if not same_days(first, other):
+        return "", ""
     if unit == "money" and first.currency != other.currency:
         return "", ""
     # A drawdown is written as the fall that it is.
@@ -190,6 +211,11 @@ def _change(label: str, first: Summary, other: Summary) -> tuple[str, str]:
     return f"+{text}" if change > 0 else text, tone
 
 
+def same_days(first: Summary, other: Summary) -> bool:
+    """Tell whether two results begin and end on the same days."""
+    return (first.start, first.end) == (other.start, other.end)
+
+
 def unlike_runs(summaries: Sequence[Summary]) -> list[str]:
     """Return why the results are not only those of other versions, a sentence each.
 
@@ -200,7 +226,8 @@ def unlike_runs(summaries: Sequence[Summary]) -> list[str]:
     for name, sentence in _UNLIKE.items():
         values = [_worded(getattr(one, name)) for one in summaries]
         if len(set(values)) > 1:
-            found.append(f"{sentence}: {', '.join(dict.fromkeys(values))}.")
+            mark = "; " if any(", " in value for value in values) else ", "
+            found.append(f"{sentence}: {mark.join(dict.fromkeys(values))}.")
     alike = all(
         getattr(one, name) == getattr(summaries[0], name)
         for one in summaries

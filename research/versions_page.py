@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from markupsafe import Markup
@@ -19,12 +20,14 @@ from markupsafe import Markup
 from foundation.files import atomic_file, write_text
 from research import charts, look, version_charts
 from research.comparison import (
+    UNITS,
     ComparedFigure,
     Difference,
     compare_figures,
     document_diff,
     document_differences,
     run_differences,
+    same_days,
     tidy_figures,
     unlike_runs,
 )
@@ -42,7 +45,10 @@ if TYPE_CHECKING:
 
 HTML_FILE = "versions.html"
 PARQUET_FILE = "versions.parquet"
-N_MOST = 8
+# So many results are laid out in full; a page of more is of no use to anyone.
+N_DRAWN = 8
+# Labels that one note names.
+N_NAMED = 5
 _SECTIONS = (
     ("performance", "Performance"),
     ("figures", "Key figures"),
@@ -61,6 +67,7 @@ _EVIDENCE_WORDS = {
     EvidenceKind.MONTE_CARLO: "Monte Carlo",
     EvidenceKind.DEFLATED_SHARPE: "Deflated Sharpe",
 }
+# `docs/evidence.md` says what each column means.
 SCHEMA = pa.schema(
     [
         ("result", pa.string()),
@@ -69,11 +76,17 @@ SCHEMA = pa.schema(
         ("run_id", pa.string()),
         ("data_fingerprint", pa.string()),
         ("engine_version", pa.string()),
+        ("instruments", pa.list_(pa.string())),
+        ("start", pa.string()),  # First and last session, ISO dates.
+        ("end", pa.string()),
+        ("currency", pa.string()),
         ("kind", pa.string()),  # summary, year, month, evidence or trials.
         ("figure", pa.string()),
         ("period", pa.string()),  # 2024 or 2024-01, empty for the whole result.
+        ("unit", pa.string()),
         ("value", pa.float64()),
-        ("difference", pa.float64()),  # From the first result; null for the first.
+        # From the first result; null for the first, and where the days are not the same.
+        ("difference", pa.float64()),
     ]
 )
 
@@ -126,11 +139,14 @@ def compare_results(named: Sequence[NamedResult]) -> Comparison:
     DataError
         If a result's tables are missing or damaged.
     """
-    contents = tuple(read_content(one.result) for one in named)
+    return _laid_beside(named, [read_content(one.result) for one in named])
+
+
+def _laid_beside(named: Sequence[NamedResult], contents: Sequence[ReportContent]) -> Comparison:
     summaries = [one.summary for one in contents]
     return Comparison(
         tuple(named),
-        contents,
+        tuple(contents),
         tuple(compare_figures(summaries)),
         tuple(run_differences(summaries)),
         tuple(document_differences(summaries)),
@@ -143,25 +159,30 @@ def _notes(named: Sequence[NamedResult], summaries: Sequence[Summary]) -> tuple[
         Note(Level.WARNING, f"{text} What differs may come from that, and not from the versions.")
         for text in unlike_runs(summaries)
     ]
+    if len(named) > N_DRAWN:
+        notes.append(
+            Note(
+                Level.NOTE,
+                f"The table of all results has {len(named)} rows. Charts, figures, documents and"
+                f" evidence below it are of the first {N_DRAWN} that were named;"
+                f" {PARQUET_FILE} holds all of them.",
+            )
+        )
+    missing: dict[str, list[str]] = {}
     for one, summary in zip(named, summaries, strict=True):
+        lacks = []
         for kind in REQUIRED_EVIDENCE[Trigger.PAPER_STARTED]:
             state = _state(one, kind, summary)
             if state is EvidenceState.FAILED:
                 text = f"{one.label} failed the {_EVIDENCE_WORDS[kind].lower()} check."
                 notes.append(Note(Level.WARNING, text))
-        missing = [
-            _EVIDENCE_WORDS[kind].lower()
-            for kind in REQUIRED_EVIDENCE[Trigger.PAPER_STARTED]
-            if _state(one, kind, summary) not in (EvidenceState.PASSED, EvidenceState.FAILED)
-        ]
-        if missing:
-            notes.append(
-                Note(
-                    Level.NOTE,
-                    f"{one.label} was not examined on this engine and on these bars for "
-                    f"{' and '.join(missing)}; run quarterdeck evidence on it.",
-                )
-            )
+            elif state is not EvidenceState.PASSED:
+                lacks.append(_EVIDENCE_WORDS[kind].lower())
+        if lacks:
+            missing.setdefault(" and ".join(lacks), []).append(one.label)
+    for checks, labels in missing.items():
+        text = f"Not examined on their engine and bars for {checks}: {_some(labels)}."
+        notes.append(Note(Level.NOTE, f"{text} Run quarterdeck evidence."))
     trials = [_trials(one) for one in named]
     if not any(trials) and len({one.version_hash for one in summaries}) > 1:
         notes.append(
@@ -172,6 +193,13 @@ def _notes(named: Sequence[NamedResult], summaries: Sequence[Summary]) -> tuple[
             )
         )
     return tuple(notes)
+
+
+def _some(labels: Sequence[str]) -> str:
+    """Return names with commas, and how many more there are."""
+    text = ", ".join(labels[:N_NAMED])
+    n_more = len(labels) - N_NAMED
+    return f"{text} and {n_more} more" if n_more > 0 else text
 
 
 def _state(one: NamedResult, kind: EvidenceKind, summary: Summary) -> EvidenceState:
@@ -193,6 +221,11 @@ def render_html(comparison: Comparison) -> str:
     """Render the page: one file that needs no network."""
     import plotly.offline
 
+    overview = None
+    n_all, title, notes = len(comparison.named), _title(comparison), comparison.notes
+    if n_all > N_DRAWN:
+        overview = overview_grid(comparison)
+        comparison = _laid_beside(comparison.named[:N_DRAWN], comparison.contents[:N_DRAWN])
     figures = page_figures(comparison)
     shared: dict[tuple[str, ...], int] = {}
     data = {
@@ -208,13 +241,14 @@ def render_html(comparison: Comparison) -> str:
         templates()
         .get_template("versions.html.j2")
         .render(
-            title=_title(comparison),
+            title=title,
+            overview=overview,
             headline=_headline(comparison),
             engine=comparison.summaries[0].engine_version,
             labels=comparison.labels,
             legends=_legends(comparison),
             sections=_SECTIONS,
-            notes=comparison.notes,
+            notes=notes,
             groups=groups,
             chart=lambda name: chart_place(name, figures),
             months=[name for name in figures if name.startswith("months-")],
@@ -242,17 +276,45 @@ def page_figures(comparison: Comparison) -> dict[str, go.Figure]:
             {name: content.frames.years for name, content in by_name.items()}
         ),
     }
-    first = comparison.contents[0].frames.months
+    first, alike = comparison.contents[0], _periods_alike(comparison)
     for k, (name, content) in enumerate(by_name.items()):
-        months = content.frames.months
         if k == 0:
-            figures["months-0"] = version_charts.monthly_chart(months, name)
+            figures["months-0"] = version_charts.monthly_chart(content.frames.months, name)
         else:
-            figures[f"months-{k}"] = version_charts.monthly_difference_chart(months, first, name)
+            figures[f"months-{k}"] = version_charts.monthly_difference_chart(
+                _months_within(content, alike[k]), first.frames.months, name
+            )
     figures["trades"] = version_charts.trade_returns_chart(
         {name: content.frames.trades for name, content in by_name.items()}
     )
     return figures
+
+
+def _periods_alike(comparison: Comparison) -> list[frozenset[str]]:
+    """Return for each result the years and months of which it has the first one's sessions."""
+    spans = [_spans(content) for content in comparison.contents]
+    return [
+        frozenset(period for period, span in one.items() if spans[0].get(period) == span)
+        for one in spans
+    ]
+
+
+def _spans(content: ReportContent) -> dict[str, tuple[Any, ...]]:
+    """Return of each year and month its first and last session, and how many there are."""
+    sessions = content.frames.equity.select(pl.col("session").unique())
+    found: dict[str, tuple[Any, ...]] = {}
+    for form in ("%Y", "%Y-%m"):
+        spans = sessions.group_by(pl.col("session").dt.strftime(form).alias("period")).agg(
+            first=pl.col("session").min(), last=pl.col("session").max(), n=pl.len()
+        )
+        found |= {row[0]: row[1:] for row in spans.iter_rows()}
+    return found
+
+
+def _months_within(content: ReportContent, periods: frozenset[str]) -> pl.DataFrame:
+    months = content.frames.months
+    names = pl.format("{}-{}", "year", pl.col("month").cast(pl.String).str.zfill(2))
+    return months.filter(names.is_in(sorted(periods)))
 
 
 def _title(comparison: Comparison) -> str:
@@ -281,6 +343,33 @@ def _legends(comparison: Comparison) -> list[Legend]:
     ]
 
 
+def overview_grid(comparison: Comparison) -> Grid:
+    """Return one row for each result: what it is of, and the figures that matter first."""
+    rows = []
+    for one, summary in zip(comparison.named, comparison.summaries, strict=True):
+        states = [_state(one, kind, summary) for kind in REQUIRED_EVIDENCE[Trigger.PAPER_STARTED]]
+        worst = next((state for state in states if state is not EvidenceState.PASSED), states[0])
+        rows.append(
+            (
+                one.label, ", ".join(summary.instruments), summary.start, summary.end,
+                look.percent(summary.total_return), look.percent(summary.cagr),
+                look.number(summary.sharpe, 3), look.percent(_fall(summary.max_drawdown)),
+                f"{summary.n_trades:,}", worst.value,
+            )
+        )  # fmt: skip
+    columns = (
+        "Result", "Instruments", "First session", "Last session", "Total return", "CAGR",
+        "Sharpe ratio", "Maximum drawdown", "Trades", "Evidence",
+    )  # fmt: skip
+    left = frozenset(("Result", "Instruments", "First session", "Last session", "Evidence"))
+    note = "Results of other days or instruments are not comparable by these figures."
+    return Grid("All results", columns, tuple(rows), left, note)
+
+
+def _fall(drawdown: float | None) -> float | None:
+    return None if drawdown is None else -drawdown
+
+
 def year_grid(comparison: Comparison) -> Grid:
     """Return each year's return of every version, and how far from the first's."""
     tables = [
@@ -290,16 +379,21 @@ def year_grid(comparison: Comparison) -> Grid:
     columns = ["Year", comparison.labels[0]]
     for label in comparison.labels[1:]:
         columns += [label, f"{label}, less the first"]
-    rows = []
+    rows, alike = [], _periods_alike(comparison)
     for year in sorted({year for table in tables for year in table}):
         first = tables[0].get(year)
         row = [str(year), look.percent(first)]
-        for table in tables[1:]:
+        for table, periods in zip(tables[1:], alike[1:], strict=True):
             value = table.get(year)
-            gap = None if value is None or first is None else value - first
+            gap = None
+            if value is not None and first is not None and str(year) in periods:
+                gap = value - first
             row += [look.percent(value), "" if gap is None else look.number(gap * 100.0)]
         rows.append(tuple(row))
-    note = "Session-end equity. Differences in points of a percentage."
+    note = (
+        "Session-end equity. Differences in points of a percentage; none where a year has other"
+        " days in the two."
+    )
     return Grid("Years", tuple(columns), tuple(rows), frozenset({"Year"}), note)
 
 
@@ -391,17 +485,24 @@ def tidy_table(comparison: Comparison) -> pa.Table:
     """Return one row for each result and figure, with its difference from the first result's."""
     columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
     first: dict[tuple[str, str, str], float | None] = {}
+    alike = _periods_alike(comparison)
     for k, (one, content) in enumerate(zip(comparison.named, comparison.contents, strict=True)):
         summary = content.summary
-        for kind, figure, period, value in _tidy_rows(one, content):
+        is_alike = same_days(comparison.summaries[0], summary)
+        for kind, figure, period, unit, value in _tidy_rows(one, content):
             key = (kind, figure, period)
             known = first.get(key)
             if k == 0:
                 first[key] = value
-            gap = None if k == 0 or value is None or known is None else value - known
+            gap = None
+            compared = (kind == "summary" and is_alike) or (period and period in alike[k])
+            if k and compared and value is not None and known is not None:
+                gap = value - known
             row = (
                 one.label, summary.strategy, summary.version_hash, summary.run_id,
-                summary.data_fingerprint, summary.engine_version, kind, figure, period, value, gap,
+                summary.data_fingerprint, summary.engine_version, summary.instruments,
+                summary.start, summary.end, summary.currency, kind, figure, period, unit, value,
+                gap,
             )  # fmt: skip
             for name, cell in zip(SCHEMA.names, row, strict=True):
                 columns[name].append(cell)
@@ -410,20 +511,28 @@ def tidy_table(comparison: Comparison) -> pa.Table:
 
 def _tidy_rows(
     one: NamedResult, content: ReportContent
-) -> list[tuple[str, str, str, float | None]]:
-    rows: list[tuple[str, str, str, float | None]] = [
-        ("summary", name, "", value) for name, value in tidy_figures(content.summary)
+) -> list[tuple[str, str, str, str, float | None]]:
+    """Return kind, figure, period, unit and value of each row of a result."""
+    rows: list[tuple[str, str, str, str, float | None]] = [
+        ("summary", name, "", UNITS[name], value) for name, value in tidy_figures(content.summary)
     ]
     for kind, frame in (("year", content.frames.years), ("month", content.frames.months)):
         for record in frame.select("year", "month", "total_return", "max_drawdown").iter_rows():
             year, month, earned, depth = record
             period = str(year) if kind == "year" else f"{year}-{month:02d}"
-            rows += [(kind, "total_return", period, earned), (kind, "max_drawdown", period, depth)]
-    for kind_of, held in one.evidence.items():
-        rows.append(("evidence", kind_of.value, "", float(held.passed)))
+            rows += [
+                (kind, "total_return", period, "fraction", earned),
+                (kind, "max_drawdown", period, "fraction", depth),
+            ]
+    for kind_of in one.evidence:
+        state = _state(one, kind_of, content.summary)
+        # Evidence of another engine or other bars says neither.
+        passed = {EvidenceState.PASSED: 1.0, EvidenceState.FAILED: 0.0}.get(state)
+        rows.append(("evidence", kind_of.value, "", "1 passed, 0 failed", passed))
     for name, value in sorted(_trials(one).items()):
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            rows.append(("trials", name, "", float(value)))
+            unit = "count" if name.startswith("n_") else "as its study states it"
+            rows.append(("trials", name, "", unit, float(value)))
     return rows
 
 

@@ -14,15 +14,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from foundation.errors import DataError
-from research.comparison import compare_figures, document_diff, unlike_runs
+from research.comparison import UNITS, compare_figures, document_diff, unlike_runs
 from research.named_results import NamedResult, find_results, label_results
 from research.results import open_result
-from research.summary import Summary, encode_summary
+from research.summary import Figures, Summary, encode_summary
 from research.version_charts import monthly_difference_chart, trade_returns_chart, yearly_chart
 from research.versions_page import (
     SCHEMA,
     compare_results,
     evidence_grid,
+    overview_grid,
     page_figures,
     render_html,
     tidy_table,
@@ -72,7 +73,8 @@ def made(tmp_path_factory) -> list[NamedResult]:
         (path / "summary.json").write_bytes(encode_summary(found))
     passed = Evidence(
         version_hash="1" * 64, kind=EvidenceKind.LOOK_AHEAD, passed=True, figures={"n_cuts": 48},
-        data_fingerprint="x", engine_version=open_result(first).summary.engine_version,
+        data_fingerprint=open_result(first).summary.data_fingerprint,
+        engine_version=open_result(first).summary.engine_version,
         recorded_at=NOW,
     )  # fmt: skip
     failed = replace(
@@ -135,7 +137,7 @@ def test_unlike_runs_are_told_with_what_is_unlike():
                             engine_version="2", starting_cash=5000.0, data_fingerprint="e" * 64)]
     )  # fmt: skip
     assert told == [
-        "The results are of other instruments: AAPL, AAPL, MSFT.",
+        "The results are of other instruments: AAPL; AAPL, MSFT.",
         "The results end on other days: 2010-12-31, 2011-12-30.",
         "The results began with other amounts of cash: 1000, 5000.",
         "Market orders fill at other moments: next_open, same_close.",
@@ -149,6 +151,18 @@ def test_other_bars_of_the_same_days_are_told():
         "The bars of the same instruments and days have other content: data ffffffffffff, "
         "eeeeeeeeeeee. They were revised in between, or come from another source."
     ]
+
+
+def test_results_of_other_days_get_no_difference_that_could_mislead():
+    first, same = summary(), summary(total_return=0.6)
+    for changes in ({"start": "2005-01-03"}, {"end": "2009-12-31"}):
+        other = summary(total_return=0.9, sharpe=2.0, **changes)
+        assert set(changes_of(first, other).values()) == {("", "")}
+    assert changes_of(first, same)["Total return"] == ("+10.00", "gain")
+
+
+def test_every_key_figure_has_a_unit():
+    assert set(UNITS) == set(Figures.__struct_fields__)
 
 
 def test_documents_that_say_the_same_have_no_diff_however_they_are_written():
@@ -227,7 +241,10 @@ def test_page_warns_of_unlike_runs_and_failed_checks(comparison):
     assert any(text.startswith("The results end on other days") for text in told)
     label = comparison.labels[1]
     assert f"{label} failed the look-ahead check." in told
-    assert any(text.startswith(f"{comparison.labels[2]} was not examined") for text in told)
+    assert (
+        f"Not examined on their engine and bars for look-ahead and warm-up: {comparison.labels[2]}."
+        " Run quarterdeck evidence."
+    ) in told
     # Trials are on record for one of them, so there is no word about luck that nobody counted.
     assert not any("not on record" in text for text in told)
 
@@ -235,12 +252,21 @@ def test_page_warns_of_unlike_runs_and_failed_checks(comparison):
 def test_evidence_says_what_was_found_and_on_which_bars(comparison):
     grid = evidence_grid(comparison)
     rows = {row[0]: row[1:] for row in grid.rows}
-    assert rows["Look-ahead"][0] == (
-        "passed on 2024-03-08, on other bars than this result; 48 cuts"
-    )
+    assert rows["Look-ahead"][0] == "passed on 2024-03-08; 48 cuts"
     assert rows["Look-ahead"][1].startswith("failed on 2024-03-08")
     assert "indicator trend at 2004-01-02" in rows["Look-ahead"][1]
     assert rows["Warm-up"] == ("not examined",) * 3
+
+
+def test_evidence_on_other_bars_is_told_as_such(made):
+    held = made[0].evidence[EvidenceKind.LOOK_AHEAD]
+    old = {EvidenceKind.LOOK_AHEAD: replace(held, data_fingerprint="other")}
+    comparison = compare_results([replace(made[0], evidence=old)])
+    rows = {row[0]: row[1:] for row in evidence_grid(comparison).rows}
+    assert rows["Look-ahead"][0] == (
+        "passed on 2024-03-08, on other bars than this result; 48 cuts"
+    )
+    assert any(note.text.startswith("Not examined on their") for note in comparison.notes)
 
 
 def test_trials_and_deflated_sharpe_are_shown_where_recorded(comparison):
@@ -296,6 +322,66 @@ def test_table_holds_the_difference_of_each_row_from_the_first_results_row(compa
     later = joined.filter((pl.col("result") != first) & pl.col("difference").is_not_null())
     assert later.height > 50
     assert (later["value"] - later["value_first"] == later["difference"]).all()
+
+
+def test_table_tells_units_and_days_and_compares_no_other_days(comparison):
+    table = pl.from_arrow(tidy_table(comparison))
+    assert table["unit"].null_count() == 0
+    first, _, short = comparison.summaries
+    rows = table.filter(pl.col("result") == comparison.labels[2])
+    assert set(rows.select("start", "end").iter_rows()) == {(short.start, short.end)}
+    assert rows.filter(pl.col("kind") == "summary")["difference"].null_count() == (
+        rows.filter(pl.col("kind") == "summary").height
+    )
+    last = short.end[:7]
+    years = rows.filter((pl.col("kind") == "year") & (pl.col("figure") == "total_return"))
+    assert dict(years.select("period", "difference").iter_rows())[short.end[:4]] is None
+    # A year that both have from its first session to its last is compared, though not all is.
+    assert years.filter(pl.col("period") < short.end[:4])["difference"].null_count() == 0
+    months = rows.filter((pl.col("kind") == "month") & (pl.col("figure") == "total_return"))
+    assert months.filter(pl.col("period") < last)["difference"].null_count() == 0
+    # Its last month ends within the first one's.
+    assert short.end < first.end
+    assert months.filter(pl.col("period") == last)["difference"].to_list() == [None]
+    sharpe = table.filter(pl.col("figure") == "sharpe")
+    assert sharpe["unit"].unique().to_list() == ["ratio"]
+
+
+def test_evidence_on_other_bars_is_neither_passed_nor_failed_in_the_table(made):
+    held = made[0].evidence[EvidenceKind.LOOK_AHEAD]
+    old = {EvidenceKind.LOOK_AHEAD: replace(held, data_fingerprint="other")}
+    found = []
+    for evidence in (made[0].evidence, old, made[1].evidence):
+        table = pl.from_arrow(tidy_table(compare_results([replace(made[0], evidence=evidence)])))
+        found += table.filter(pl.col("figure") == "look_ahead")["value"].to_list()
+    assert found == [1.0, None, None if made[1].result.summary.data_fingerprint
+                     != held.data_fingerprint else 0.0]  # fmt: skip
+
+
+def test_fifty_results_are_all_listed_and_eight_of_them_drawn(made):
+    many = [replace(made[k % 2], label=f"version {k}") for k in range(50)]
+    comparison = compare_results(many)
+    html = render_html(comparison)
+    assert "50 results compared" in html
+    overview = overview_grid(comparison)
+    assert [row[0] for row in overview.rows] == [f"version {k}" for k in range(50)]
+    assert all(f">version {k}<" in html for k in range(50))
+    assert "months-7" in html
+    assert "months-8" not in html
+    assert "below it are of the first 8" in html
+    # Not a note for each of fifty.
+    assert sum("Not examined" in note.text for note in comparison.notes) <= 2
+    assert any("version 4 and 20 more" in note.text or " more." in note.text
+               for note in comparison.notes)  # fmt: skip
+    assert pl.from_arrow(tidy_table(comparison))["result"].n_unique() == 50
+    assert "All results" not in render_html(compare_results(many[:8]))
+
+
+def test_one_result_alone_makes_a_page_without_differences(made):
+    comparison = compare_results(made[:1])
+    html = render_html(comparison)
+    assert "Runs and documents say the same." in html
+    assert set(pl.from_arrow(tidy_table(comparison))["difference"].to_list()) == {None}
 
 
 # Names.
