@@ -265,6 +265,10 @@ def monte_carlo(
     noise_bps: Annotated[
         float, typer.Option(help="Spread of the noise in entry prices, basis points.")
     ] = 5.0,
+    noise_ticks: Annotated[float, typer.Option(help="The same, in ticks.")] = 0.0,
+    noise_range: Annotated[
+        float, typer.Option(help="The same, as a share of the bar's range.")
+    ] = 0.0,
     ruin: Annotated[float, typer.Option(help="Ruin is this share of the start.")] = 0.5,
     seed: Annotated[int, typer.Option(help="The same seed gives the same paths.")] = 0,
     calendar: options.Calendar = "",
@@ -275,29 +279,24 @@ def monte_carlo(
 
     Example: [bold]quarterdeck monte-carlo results/macd-trend --noise 300 --skip 0.2[/]
     """
-    from research.monte_carlo import MonteCarloOptions
-    from research.monte_carlo import monte_carlo as analyse
-    from research.monte_carlo_files import MONTE_CARLO_FILE, write_monte_carlo
-    from research.places import bars_source, refuse_foreign_directory
+    from research.monte_carlo_paths import MonteCarloOptions
+    from research.places import bars_source
+    from research.study_runs import run_monte_carlo
 
     home = data_home()
-    refuse_foreign_directory(out, MONTE_CARLO_FILE)
     source, store = bars_source(bars, home)
     chosen = MonteCarloOptions(
         n_orders=orders, n_noise=noise, skip=skip, delay=delay, delay_bars=delay_bars,
-        noise_bps=noise_bps, ruin=ruin, seed=seed,
+        noise_bps=noise_bps, noise_ticks=noise_ticks, noise_range=noise_range, ruin=ruin, seed=seed,
     )  # fmt: skip
     if noise:
         tell_of_compiling()
-    with progress_bar("Monte Carlo") as progress:
-        study = analyse(
-            result.expanduser(), store, chosen, source=source, calendar=calendar,
-            timezone=timezone, progress=progress,
+    with study_options.record() as engine, progress_bar("Monte Carlo") as progress:
+        written = run_monte_carlo(
+            engine, result.expanduser(), store, chosen, home=home, out=out, source=source,
+            calendar=calendar, timezone=timezone, progress=progress,
         )  # fmt: skip
-    directory = home / "studies" / study.result.summary.strategy / study.study_id
-    if out is not None:
-        directory = out.expanduser().absolute()
-    about = write_monte_carlo(study, directory)
+    about, directory = written.about, written.directory
     if json:
         print_json({"directory": str(directory), **about})
         return

@@ -7,6 +7,7 @@ from assets.bars import bars
 from assets.corporate_actions import corporate_actions
 from assets.evidence import evidence
 from assets.ingestion import ingested_bars
+from assets.monte_carlo import monte_carlo
 from assets.optimisation import optimisation, walk_forward
 from assets.pairs import merged_bars
 from assets.quality import data_quality
@@ -35,6 +36,7 @@ definitions = Definitions(
         evidence,
         optimisation,
         walk_forward,
+        monte_carlo,
     ],
     jobs=JOBS,
     sensors=[stored_bars, requested_backtests, unexamined_versions],

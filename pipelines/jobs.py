@@ -7,6 +7,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from assets.evidence import EvidenceOptions
 from assets.ingestion import VENDOR_TAG, IngestionConfig
+from assets.monte_carlo import MonteCarloConfig
 from assets.optimisation import OptimisationConfig, WalkForwardConfig
 from assets.options import BacktestOptions, BarsOptions, ReportOptions, SweepOptions
 from assets.pairs import MergeOptions
@@ -56,7 +57,8 @@ sweep_job = _job(
     description=(
         "Run many parameter sets of a strategy over the same bars. Choose **Open launchpad** in the "
         "menu beside **Materialize**; the options are filled in with an example. The best sets are in "
-        "the metadata of the asset, all of them in `sweep.parquet` in its folder."
+        "the metadata of the asset, all of them in `sweep.parquet` in its folder, heat maps with "
+        "plateau and peak in `study.html`."
     ),
 )
 
@@ -143,6 +145,18 @@ walk_forward_job = _job(
     ),
 )
 
+monte_carlo_job = _job(
+    "monte_carlo_analysis",
+    ["monte_carlo"],
+    {"run_monte_carlo": MonteCarloConfig()},
+    description=(
+        "Vary the latest backtest, or one whose folder is named: its trades in other orders, and "
+        "its entries missed, late or at other prices. Choose **Open launchpad** in the menu beside "
+        "**Materialize**. What the paths came to is in the metadata of the asset, the charts in "
+        "`study.html` in its folder."
+    ),
+)
+
 JOBS = [
     check_job,
     resample_job,
@@ -154,4 +168,5 @@ JOBS = [
     evidence_job,
     optimise_job,
     walk_forward_job,
+    monte_carlo_job,
 ]

@@ -12,7 +12,8 @@ from foundation.files import atomic_directory
 from foundation.log_file import note
 from research import look, study_charts
 from research.arrow_columns import numbers, table_of, texts
-from research.monte_carlo import QUANTILES, MonteCarlo, Paths, path_figures
+from research.monte_carlo import MonteCarlo
+from research.monte_carlo_paths import QUANTILES, MonteCarloOptions, Paths, path_figures
 from research.report_parts import Grid, Level, Note, Tile
 from research.results import PORTFOLIO
 from research.study_page import PAGE_FILE, Section, StudyPage, render_study
@@ -29,6 +30,13 @@ _MEANT = (
     "final equity stays, the way there changes. Trades drawn again: as many trades, drawn with "
     "replacement, as if the next period had trades like these. Both take overlapping trades of "
     "several instruments one after the other, and lose whatever made trades follow each other."
+)
+
+
+_NOISE = (
+    "all four prices of a bar are moved by one draw for the side that enters; a strategy that goes "
+    "both ways has them moved in bars where an entry may fill, and an exit on the same side there "
+    "trades at them, too"
 )
 
 
@@ -182,13 +190,25 @@ def _noise_bands(study: MonteCarlo, paths: Paths) -> Any:
         note=(
             f"{len(paths.final_equity):,} runs; {look.percent(options.skip, 0)} of entries missed, "
             f"{look.percent(options.delay, 0)} late by {options.delay_bars} "
-            f"{'bar' if options.delay_bars == 1 else 'bars'}, prices off by {options.noise_bps:g} bp"
+            f"{'bar' if options.delay_bars == 1 else 'bars'}, {noise_words(options)}"
         ),
         x_title="Session date", currency=study.result.summary.currency,
         actual=(x, np.array([equity[one] for one in x])),
     )  # fmt: skip
     chart.update_xaxes(type="date")
     return chart
+
+
+def noise_words(options: MonteCarloOptions) -> str:
+    """Say how far entry prices are off, such as ``prices off by 5 bp and 0.1 of the range``."""
+    parts = []
+    if options.noise_bps:
+        parts.append(f"{options.noise_bps:g} bp")
+    if options.noise_ticks:
+        parts.append(f"{options.noise_ticks:g} {'tick' if options.noise_ticks == 1 else 'ticks'}")
+    if options.noise_range:
+        parts.append(f"{options.noise_range:g} of the bar's range")
+    return f"prices off by {' and '.join(parts)}" if parts else "prices as they were"
 
 
 def _tiles(about: dict[str, Any]) -> tuple[Tile, ...]:
@@ -228,8 +248,10 @@ def _sections(study: MonteCarlo, about: dict[str, Any]) -> tuple[Section, ...]:
                     "Each path runs the engine again over the same bars. Of every stretch of bars "
                     "on which an entry condition is true, some are missed altogether and some seen "
                     "late; what is held, what stops out and which later entries become possible "
-                    "follows from that. The price noise is an estimate: it moves a trade's average "
-                    "entry and is charged when the trade closes, while its stop and targets stay.",
+                    "follows from that. Entries trade at prices that are off by a normal draw for "
+                    "each bar: limits may not be reached, stops and targets stand at their distance "
+                    "from the entry as it became, and later trades are sized by the equity that is "
+                    "left. Exits trade at the bars' own prices.",
                 ),
                 charts=("noise", "noise-finals"),
             )
@@ -240,6 +262,7 @@ def _sections(study: MonteCarlo, about: dict[str, Any]) -> tuple[Section, ...]:
             pairs=(
                 ("A trade's share", "net profit over the portfolio's equity before its entry"),
                 ("Ruin", f"equity at or below {ruin} of the start, at a trade's or session's end"),
+                ("Entry prices", _NOISE),
                 ("Seed", str(options.seed)),
             ),
             document=study.result.summary.document,

@@ -17,10 +17,13 @@ from sqlalchemy import Engine
 
 from foundation.progress import Progress, silent
 from market_data.store import Store
-from research.backtest import BacktestRequest
+from research.backtest import BacktestRequest, ReadyBacktest
 from research.data_impact import bars_used
 from research.deflation import Trials
-from research.holdout import guard, require_unlocked
+from research.holdout import guard, record_looks, require_unlocked
+from research.monte_carlo import MonteCarlo, monte_carlo
+from research.monte_carlo_files import MONTE_CARLO_FILE, write_monte_carlo
+from research.monte_carlo_paths import MonteCarloOptions
 from research.optimisation import Optimisation, OptimisationOptions, optimise
 from research.optimisation_files import OPTIMISATION_FILE, write_optimisation
 from research.parameter_sets import PreparedSets, Values
@@ -48,7 +51,7 @@ class Written[T]:
 
     Attributes
     ----------
-    study : Sweep, WalkForward or Optimisation
+    study : Sweep, WalkForward, Optimisation or MonteCarlo
     about : dict
         The content of its JSON file.
     directory : Path
@@ -163,6 +166,46 @@ def run_recorded_sweep(
         page=sweep_html(study, found, choice, standing, described),
     )  # fmt: skip
     return Written(study, about, directory)
+
+
+def run_monte_carlo(
+    engine: Engine,
+    result_dir: Path,
+    store: Store,
+    options: MonteCarloOptions,
+    *,
+    home: Path,
+    out: Path | None = None,
+    source: Path | None = None,
+    calendar: str = "",
+    timezone: str = "",
+    author: str = "",
+    progress: Progress = silent,
+) -> Written[MonteCarlo]:
+    """Vary a result and write what came of it; a look at locked sessions goes on record first.
+
+    It tries no sets, so that it adds none to the record of trials.
+
+    Raises
+    ------
+    SpecError, DataError
+        As for `monte_carlo`; if the folder holds something else.
+    """
+    refuse_foreign_directory(out, MONTE_CARLO_FILE)
+
+    def before(ready: ReadyBacktest, study_id: str) -> None:
+        record_looks(
+            engine, ready, store,
+            _directory(out, home / "studies", ready.strategy.name, study_id),
+            result_id=study_id, by=author, reason="Monte Carlo over the locked sessions",
+        )  # fmt: skip
+
+    study = monte_carlo(
+        result_dir, store, options, source=source, calendar=calendar, timezone=timezone,
+        before=before, progress=progress,
+    )  # fmt: skip
+    directory = _directory(out, home / "studies", study.result.summary.strategy, study.study_id)
+    return Written(study, write_monte_carlo(study, directory), directory)
 
 
 def _directory(out: Path | None, root: Path, strategy: str, study_id: str) -> Path:

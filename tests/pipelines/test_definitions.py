@@ -39,6 +39,7 @@ def test_these_are_all_assets_and_checks():
         "sweep": ["bars"],
         "optimisation": ["bars"],
         "walk_forward": ["bars"],
+        "monte_carlo": ["backtest"],
         "evidence": ["bars"],
     }  # fmt: skip
     assert {f"{key.asset_key.to_user_string()}: {key.name}" for key in graph.asset_check_keys} == {
@@ -71,6 +72,7 @@ def test_these_are_all_jobs_an_admin_sees():
         "sweep",
         "optimise",
         "walk_forward_analysis",
+        "monte_carlo_analysis",
     }
 
 
@@ -97,6 +99,7 @@ def test_the_backtests_launchpad_is_filled_in_with_options_that_are_valid():
         ("sweep", "run_sweep"),
         ("optimise", "run_optimisation"),
         ("walk_forward_analysis", "run_walk_forward"),
+        ("monte_carlo_analysis", "run_monte_carlo"),
         ("load_bars", "bars"),
         ("check", "corporate_actions"),
         ("ingest", "ingested_bars"),

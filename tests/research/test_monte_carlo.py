@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import polars as pl
 import pytest
 
 from foundation.errors import DataError, SpecError
+from market_data.columns import BarColumns
 from research.backtest import BacktestRequest, run_backtest
-from research.monte_carlo import (
-    MonteCarloOptions,
-    monte_carlo,
-    noise_paths,
-    order_paths,
-)
+from research.entry_noise import _NoisySleeve, noise_paths, spread_of
+from research.monte_carlo import monte_carlo
 from research.monte_carlo_files import write_monte_carlo
+from research.monte_carlo_paths import MonteCarloOptions
+from research.trade_orders import order_paths
 from research.writing import write_result
 from tests.research.study_bars import TREND, noise, noise_store, store_bars
 from trading.document import load_document
+from trading.dtypes import TRUE
+from trading.instruments import Instrument
 
 QUICK = MonteCarloOptions(n_orders=400, n_noise=10)
 
@@ -97,15 +99,169 @@ def test_missed_entries_are_not_traded_and_late_ones_enter_later(store):
     assert late.final_equity[0] == expected.sleeves[0].run.record.equity[-1]
 
 
-def test_price_noise_alone_keeps_the_trades_and_spreads_the_equity(store):
+def noisy_run(document, store, options, seed=1):
+    """Return a backtest's sleeve, one run of it with noise, and the prices that entries traded at."""
+    done = run_backtest(BacktestRequest(load_document(document)), store)
+    sleeve = done.sleeves[0]
+    noisy = _NoisySleeve(sleeve, replace(options, skip=0.0, delay=0.0))
+    run = noisy.run(np.random.default_rng(seed))
+    bought = noisy._feed.matrix[noisy._own["buy"] :][:4]
+    return sleeve, run, bought
+
+
+def test_entries_trade_at_moved_prices_and_all_else_follows_from_them(store):
+    sleeve, run, bought = noisy_run(TREND, store, MonteCarloOptions(noise_bps=50.0))
+    opened, close = sleeve.feed.matrix[0], sleeve.feed.matrix[3]
+    assert not np.array_equal(bought[0], opened)
+    cash = 100_000.0
+    for entry, leave in zip(run.fills[::2], run.fills[1::2], strict=False):
+        # Decided at the close before, of the equity that is left: 95 % of it in whole lots (rule 10).
+        assert entry["lots"] == int(0.95 * cash / close[entry["i_bar"] - 1])
+        assert entry["price"] == bought[0, entry["i_bar"]]
+        assert leave["price"] == opened[leave["i_bar"]]
+        cash += float(entry["lots"]) * (leave["price"] - entry["price"])
+    held = len(run.fills) % 2
+    assert len(run.fills) > 40
+    if not held:
+        assert run.record.equity[-1] == pytest.approx(cash, rel=1e-12)
+    exact = len(sleeve.run.trades)
+    assert len(run.trades) == exact
+
+
+STOPPED = TREND.replace(
+    "execution: {size: {equity_fraction: 0.95}}",
+    "execution: {size: {equity_fraction: 0.95}, exit: {stop_loss: 2.0}}",
+)
+LIMITED = TREND.replace(
+    "execution: {size: {equity_fraction: 0.95}}",
+    "execution: {size: {equity_fraction: 0.95}, "
+    "entry: {type: limit, price: close - 0.5, cancel_after_bars: 2}}",
+)
+
+
+def test_stops_stand_at_their_distance_from_the_entry_as_it_became(store):
+    sleeve, run, _ = noisy_run(STOPPED, store, MonteCarloOptions(noise_bps=50.0))
+    opened, low = sleeve.feed.matrix[0], sleeve.feed.matrix[2]
+    stopped = 0
+    for entry, leave in zip(run.fills[::2], run.fills[1::2], strict=False):
+        stop, bar = entry["price"] - 2.0, leave["i_bar"]
+        if leave["price"] != opened[bar]:
+            assert leave["price"] == pytest.approx(stop, rel=1e-12)
+            stopped += 1
+        # No bar before, after the one that entered, traded at the stop.
+        assert (low[entry["i_bar"] + 1 : bar] > stop).all()
+    assert stopped > 10
+
+
+def test_limits_are_reached_where_the_moved_prices_are(store):
+    sleeve, run, bought = noisy_run(LIMITED, store, MonteCarloOptions(noise_range=2.0))
+    entries = run.fills[run.fills["side"] > 0]
+    bars = entries["i_bar"]
+    assert (entries["price"] >= bought[2, bars]).all()
+    # Some are reached by the moved prices alone, which are also seen where nothing else trades.
+    assert (entries["price"] < sleeve.feed.matrix[2, bars]).any()
+    plain = sleeve.run.fills[sleeve.run.fills["side"] > 0]
+    assert set(plain["i_bar"]) - set(bars)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (MonteCarloOptions(noise_bps=20.0), lambda p: 20e-4 * p[0]),
+        (MonteCarloOptions(noise_bps=0.0, noise_ticks=3.0), lambda p: np.full(p.shape[1], 0.75)),
+        (MonteCarloOptions(noise_bps=0.0, noise_range=0.5), lambda p: 0.5 * (p[1] - p[2])),
+        (
+            MonteCarloOptions(noise_bps=20.0, noise_ticks=3.0),
+            lambda p: np.hypot(20e-4 * p[0], 0.75),
+        ),
+    ],
+)
+def test_noise_is_stated_in_points_ticks_or_the_bars_range(tmp_path, options, expected):
+    own = noise_store(tmp_path, 300, 4)
+    own.write_instrument(Instrument("NOISE", calendar="24/5", tick=0.25))
+    sleeve = run_backtest(BacktestRequest(load_document(TREND)), own).sleeves[0]
+    found = spread_of(sleeve, options)
+    np.testing.assert_allclose(found, expected(sleeve.feed.matrix), rtol=1e-12)
+    draws = _NoisySleeve(sleeve, replace(options, skip=0.0, delay=0.0))
+    draws.run(np.random.default_rng(3))
+    moved = draws._feed.matrix[draws._own["buy"]] - sleeve.feed.matrix[0]
+    # Of 300 standard normal draws the deviation is within a tenth of 1.
+    assert (moved / found).std() == pytest.approx(1.0, abs=0.1)
+
+
+def test_noise_in_ticks_needs_a_tick(store):
+    done = run_backtest(BacktestRequest(load_document(TREND)), store)
+    with pytest.raises(SpecError, match="NOISE has no tick to state noise in"):
+        noise_paths(done, MonteCarloOptions(noise_ticks=1.0))
+
+
+SHORT = """
+name: both
+timeframe: 1d
+instruments: [NOISE]
+enter_long: close > sma(close, 20)
+exit_long: close < sma(close, 20)
+enter_short: close < sma(close, 20)
+exit_short: close > sma(close, 20)
+execution: {size: {equity_fraction: 0.5}, exit: {stop_loss: 1.5}}
+"""
+
+
+def test_of_a_strategy_that_goes_both_ways_only_bars_with_entries_are_moved(store):
+    sleeve, run, bought = noisy_run(SHORT, store, MonteCarloOptions(noise_bps=50.0))
+    opened = sleeve.feed.matrix[0]
+    decided = sleeve.feed.flags[sleeve.linked.condition_rows["enter_long"]] == TRUE
+    moved = bought[0] != opened
+    assert not moved[0]
+    assert (moved[1:] <= decided[:-1]).all()
+    assert moved[1:][decided[:-1]].mean() > 0.99
+    longs = run.fills[(run.fills["side"] > 0) & (run.fills["role"] == 0)]
+    assert len(longs) > 20
+    assert (longs["price"] == bought[0, longs["i_bar"]]).all()
+    shorts = run.fills[(run.fills["side"] < 0) & (run.fills["role"] == 0)]
+    assert (shorts["price"] != opened[shorts["i_bar"]]).all()
+
+
+def test_prices_are_moved_where_minutes_decide_within_the_bar(tmp_path):
+    own = noise_store(tmp_path, 200, 4)
+    columns, _ = own.read_columns("NOISE", "1d")
+    # Each day as four six-hour bars would be, at minutes of the day: open, low, high, close.
+    path = columns.prices[[0, 2, 1, 3]]
+    minutes = np.repeat(columns.ts, 4) + np.tile(np.arange(4), columns.n_bars) * 60 * 10**9
+    flat = path.T.ravel()
+    own.write_bars(
+        "NOISE", "1m",
+        BarColumns(minutes, np.repeat(columns.session, 4), np.vstack([flat] * 4 + [flat * 0 + 1e5])),
+        calendar="24/5", source="made",
+    )  # fmt: skip
+    by_minute = TREND.replace("0.95}}", "0.95}, intrabar: 1m}")
+    sleeve, run, bought = noisy_run(by_minute, own, MonteCarloOptions(noise_bps=50.0))
+    entries = run.fills[run.fills["side"] > 0]
+    assert len(entries) > 3
+    assert (entries["price"] == bought[0, entries["i_bar"]]).all()
+    assert (entries["price"] != sleeve.feed.matrix[0, entries["i_bar"]]).all()
+    leaves = run.fills[run.fills["side"] < 0]
+    assert (leaves["price"] == sleeve.feed.matrix[0, leaves["i_bar"]]).all()
+
+
+def test_price_noise_spreads_the_equity_by_what_each_trade_paid(store):
     done = run_backtest(BacktestRequest(load_document(TREND)), store)
     paths = noise_paths(done, MonteCarloOptions(n_noise=200, skip=0.0, delay=0.0, noise_bps=10.0))
     run = done.sleeves[0].run
     assert (paths.n_trades == len(run.trades)).all()
-    # Independent draws on each trade's notional: their variances add up.
+    # To first order: independent draws on each trade's notional, whose variances add up.
     notional = run.trades["entry_notional"] * float(done.sleeves[0].linked.plan["policy"][0]["lot"])
     expected = 10e-4 * np.sqrt((notional**2).sum())
     assert paths.final_equity.std() == pytest.approx(expected, rel=0.15)
+
+
+def test_result_without_warm_up_is_run_again_as_it_was(store, tmp_path):
+    request = BacktestRequest(load_document(TREND), start=date(2012, 1, 2), warmup=False)
+    write_result(run_backtest(request, store), tmp_path)
+    study = monte_carlo(
+        tmp_path, store, replace(QUICK, n_noise=1, skip=0.0, delay=0.0, noise_bps=0)
+    )
+    assert study.kinds["noise"].final_equity[0] == study.result.summary.final_equity
 
 
 def test_same_seed_gives_the_same_files_and_another_does_not(result, store, tmp_path):
