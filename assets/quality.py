@@ -42,7 +42,11 @@ def data_quality(
         for one in checked:
             columns, _ = store.read_columns(one.symbol, one.timeframe)
             table = store.sessions(one.calendar, one.first_ts, one.last_ts)
-            drawn.append(SeriesOnPage(one, columns, coverage_of(columns, table, one.timeframe)))
+            drawn.append(
+                SeriesOnPage(
+                    one, columns, coverage_of(columns, table, one.timeframe, one.companies)
+                )
+            )
         write_quality_page(folder / PAGE, drawn, title=symbol)
     counts = {
         f"{severity.word.capitalize()} findings": sum(f.severity == severity for f in findings)

@@ -122,7 +122,9 @@ def _write_page(
         if columns is None:
             columns, _ = store.read_columns(one.symbol, one.timeframe)
         table = store.sessions(one.calendar, one.first_ts, one.last_ts)
-        series.append(SeriesOnPage(one, columns, coverage_of(columns, table, one.timeframe)))
+        series.append(
+            SeriesOnPage(one, columns, coverage_of(columns, table, one.timeframe, one.companies))
+        )
     write_quality_page(path, series, title=title or "All stored series")
 
 

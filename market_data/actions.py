@@ -158,6 +158,15 @@ def unseen_splits(columns: BarColumns, actions: NDArray[np.void]) -> tuple[list[
     return unseen, int(splits.shape[0])
 
 
+def shown_splits(columns: BarColumns, actions: NDArray[np.void]) -> NDArray[np.void]:
+    """Return the splits that the prices show, so that they can be taken out of them."""
+    splits = actions[actions["split_ratio"] != 1.0]
+    if splits.shape[0] == 0 or columns.n_bars == 0:
+        return splits[:0]
+    unseen, _ = unseen_splits(columns, splits)
+    return np.asarray(splits[~np.isin(splits["ex_date"], unseen)])
+
+
 def adjust_prices(
     columns: BarColumns,
     actions: NDArray[np.void],

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from foundation.errors import DataError
 from market_data.actions import unseen_splits
 from market_data.columns import COLUMN_NAMES, BarColumns
+from market_data.companies import Companies, expected_sessions
+from market_data.quality.habits import runs
 from market_data.sessions import Placement, SessionTable
 from market_data.timeframes import DAY_NS, SECOND_NS, Timeframe, name_of_length
 
@@ -470,8 +472,14 @@ class GapCheck:
         self._n_inside += int(session.shape[0] - np.count_nonzero(outside))
         self._sessions.append(session[np.append(True, session[1:] != session[:-1])])
 
-    def finish(self) -> list[Finding]:
-        """Report what is missing."""
+    def finish(self, companies: Companies | None = None) -> list[Finding]:
+        """Report what is missing.
+
+        Parameters
+        ----------
+        companies : Companies, optional
+            Of a ticker that several had: what lies between them isn't missing.
+        """
         if self._n_bars < 2 or self._timeframe.name == "1w":
             return []
         table, sessions = self._table, np.concatenate(self._sessions)
@@ -479,13 +487,21 @@ class GapCheck:
         last = int(np.searchsorted(table.date, sessions[-1]))
         dates = table.date[first : last + 1]
         present = np.isin(dates, sessions)
+        if companies is not None:
+            expected = expected_sessions(dates, present, companies(dates)) | present
+            dates, present = dates[expected], present[expected]
+            row = np.flatnonzero(expected) + first
+        else:
+            row = np.arange(first, last + 1)
         findings = []
         n_missing = int((~present).sum())
         if n_missing:
             day = np.datetime64(int(dates[np.argmin(present)]), "D")
             text = f"{n_missing} sessions without bars, first {day}"
             findings.append(Finding("missing_sessions", n_missing, text))
-            longest, start = _longest_run(~present)
+            starts, stops = runs(~present)
+            start = int(starts[np.argmax(stops - starts)])
+            longest = int((stops - starts).max())
             if longest > 10:
                 begin, end = dates[start], dates[start + longest - 1]
                 text = (
@@ -494,7 +510,7 @@ class GapCheck:
                 )
                 findings.append(Finding("long_gap", longest, text))
         if self._timeframe.intraday:
-            length = (table.close - table.open)[first : last + 1][present]
+            length = (table.close - table.open)[row[present]]
             scheduled = int(np.sum(-(-length // self._timeframe.length_ns)))
             missing = scheduled - self._n_inside
             if missing > 0:
@@ -511,14 +527,6 @@ def find_gaps(
     if columns.n_bars:
         gaps.take(columns.session, outside)
     return gaps.finish()
-
-
-def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int]:
-    """Return length and start of the longest run of true."""
-    edges = np.diff(np.concatenate(([0], flags.astype(np.int8), [0])))
-    starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    i = int(np.argmax(stops - starts))
-    return int(stops[i] - starts[i]), int(starts[i])
 
 
 def find_adjusted_prices(columns: BarColumns, actions: NDArray[np.void]) -> list[Finding]:

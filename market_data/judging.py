@@ -23,18 +23,21 @@ from market_data.calendars import default_daily_calendar
 from market_data.checks import Finding, Findings, GapCheck, MoveCheck
 from market_data.columns import BarColumns
 from market_data.import_reports import ImportOptions
+from market_data.listings import read_listings
 from market_data.placing import Placer, QuoteJoiner
 from market_data.raw import RawBars
 from market_data.reading import BarFile
 from market_data.reused_tickers import (
     ReuseCheck,
     ReusedTicker,
+    companies_of_reused,
     refuse_reuse,
     reuse_finding,
     says_nothing_of,
     take_stored,
 )
 from market_data.rows_by_symbol import Stretch, SymbolRows
+from market_data.securities import companies_of
 from market_data.store import Store
 from market_data.timeframes import DAY_NS, Timeframe, parse_timeframe
 from market_data.times import localise
@@ -222,25 +225,27 @@ class Judge:
         placer.finish(n_back, self._rows.n_rows(self._symbol))
         if quotes is not None:
             quotes.finish(findings)
-        findings.add_all(gaps.finish())
+        reused = self._check_reuse(reuse)
+        known = companies_of(read_listings(self._store), self.instrument.symbol)
+        findings.add_all(gaps.finish(known or companies_of_reused(reused)))
         findings.add_all(moves.finish())
-        self._check_reuse(reuse)
 
-    def _check_reuse(self, reuse: ReuseCheck) -> None:
+    def _check_reuse(self, reuse: ReuseCheck) -> list[ReusedTicker]:
         """Refuse bars of several companies under one ticker, unless the listings tell."""
         symbol = self.instrument.symbol
         if not says_nothing_of(self._store, symbol):
-            return
+            return []
         if self._joins_stored:
             take_stored(reuse, self._store, symbol, self.frame.name)
         reused = reuse.find(self.sessions, self.actions)
         if not reused:
-            return
+            return []
         if self._joins_stored and not self._options.split_listing:
             refuse_reuse(symbol, reused)
         self.findings.add_all([reuse_finding(symbol, reused)])
         if self._joins_stored:
             self.reused, self.first_session = reused, reuse.first_session
+        return reused
 
     def _check_volume(self, raw: RawBars, stretch: Stretch | None) -> None:
         found = checks.check_volume(raw.prices[4], raw.place, has_volume=raw.has_volume)

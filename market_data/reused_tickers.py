@@ -8,6 +8,7 @@ price jumps as no split does and another crowd trades it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -18,6 +19,7 @@ from foundation.errors import DataError
 from market_data.calendars import ALWAYS_OPEN
 from market_data.checks import Finding
 from market_data.columns import BarColumns
+from market_data.companies import Companies
 from market_data.listings import (
     EARLIER_MARK,
     UNKNOWN,
@@ -182,6 +184,12 @@ def _is_another(one: ReusedTicker, n_sessions: int) -> bool:
     return bool(prices >= np.log(_PRICE_FACTOR_WITHOUT_GAP) and money >= np.log(_MONEY_FACTOR))
 
 
+def companies_of_reused(reused: Sequence[ReusedTicker]) -> Companies:
+    """Return whose bars those of a series are, where bars tell of several companies."""
+    firsts = np.array([one.first for one in reused], np.int64)
+    return lambda session: np.searchsorted(firsts, session, "right")
+
+
 def take_stored(check: ReuseCheck, store: Store, symbol: str, timeframe: str) -> None:
     """Let a check see the stored bars of a series that new ones are to join."""
     series = store.find_series(symbol, timeframe)
@@ -200,7 +208,7 @@ def says_nothing_of(store: Store, symbol: str) -> bool:
     return not read_listings(store).owners(base_symbol(symbol))
 
 
-def reuse_finding(symbol: str, reused: list[ReusedTicker]) -> Finding:
+def reuse_finding(symbol: str, reused: Sequence[ReusedTicker]) -> Finding:
     """Return the suspicion as a finding with its evidence."""
     text = f"bars under {symbol} look like those of {len(reused) + 1} companies: " + "; ".join(
         one.describe() for one in reused

@@ -17,6 +17,7 @@ from foundation.errors import DataError
 from market_data.action_records import ACTION_RECORD
 from market_data.checks import Finding
 from market_data.columns import BarColumns, merge_columns
+from market_data.companies import Companies
 from market_data.listings import BANKRUPT, Listings, Security, Ticker
 from market_data.resampling import can_resample
 from market_data.series import Series
@@ -171,6 +172,31 @@ def read_security(
         text = f"bars of {security.id} are those stored under {names}, each while it was its ticker"
         findings.append(Finding("series_joined", len(used), text))
     return SecurityBars(joined, stored, tuple(used), _records(store, parts), tuple(findings))
+
+
+def companies_of(listings: Listings, symbol: str) -> Companies | None:
+    """Return whose bars those stored under a symbol are; None where the listings say nothing."""
+    name = base_symbol(symbol)
+    owners = dict.fromkeys(security for _, security in listings.owners(name))
+    same = listings.find(name)
+    if same is not None:
+        owners[same] = None
+    if not owners:
+        return None
+    parts = [
+        part
+        for security in owners
+        for part in _parts(listings, security, "")
+        if part.symbol == name
+    ]
+
+    def company(session: NDArray[np.int64]) -> NDArray[np.int64]:
+        numbers = np.full(session.shape[0], -1, np.int64)
+        for i, part in enumerate(parts):
+            numbers[part.holds(session)] = i
+        return numbers
+
+    return company
 
 
 def has_bars(

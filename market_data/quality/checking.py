@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from foundation.errors import DataError
 from foundation.progress import Progress, silent
 from market_data.building import DATED_ACTION, place_bars
+from market_data.companies import Companies
+from market_data.listings import read_listings
 from market_data.quality import (
     moves,
     prices,
@@ -23,9 +25,11 @@ from market_data.quality import (
     volume_units,
     volumes,
 )
+from market_data.quality.companies import tell_apart, tell_apart_without_gap
 from market_data.quality.findings import QualityFinding, ordered
 from market_data.quality.limits import LIMITS, Limits
 from market_data.quality.subject import Subject
+from market_data.securities import companies_of
 from market_data.sessions import SessionTable
 from market_data.timeframes import parse_timeframe
 
@@ -38,6 +42,8 @@ FAMILIES: dict[str, dict[str, str]] = {
         "out_of_order": "times that fall",
         "duplicate_bars": "several bars of one time",
         "no_session": "bars on closed days",
+        "no_owner": "bars of a ticker without an owner",
+        "reused_ticker": "two companies under one ticker",
         "session_label": "wrong session dates",
         "off_grid": "bars between the steps",
         "missing_sessions": "sessions without bars",
@@ -94,6 +100,8 @@ class Checked:
         UTC nanoseconds.
     findings : tuple of QualityFinding
         In the order of `ordered`.
+    companies : Companies or None
+        Whose bars they are, by the listings.
     """
 
     symbol: str
@@ -103,6 +111,7 @@ class Checked:
     first_ts: int
     last_ts: int
     findings: tuple[QualityFinding, ...]
+    companies: Companies | None = field(default=None, compare=False)
 
 
 def check_columns(
@@ -119,6 +128,7 @@ def check_columns(
     actions: NDArray[np.void] | None = None,
     tick: float = 0.0,
     lot: float = 0.0,
+    companies: Companies | None = None,
     limits: Limits = LIMITS,
 ) -> list[QualityFinding]:
     """Check bars, in whatever state they are.
@@ -140,6 +150,9 @@ def check_columns(
     actions : DATED_ACTION array, optional
     tick, lot : float
         Of the instrument, 0 where unknown.
+    companies : Companies, optional
+        Whose bars they are, by the listings; without them the bars are searched
+        for a second company. Each company's bars are checked by themselves.
     limits : Limits
 
     Returns
@@ -175,7 +188,7 @@ def check_columns(
         halted=sorted_rows(halted),  # type: ignore[arg-type]
         label=sorted_rows(session),  # type: ignore[arg-type]
         actions=np.zeros(0, DATED_ACTION) if actions is None else actions,
-        tick=tick, lot=lot, limits=limits,
+        tick=tick, lot=lot, limits=limits, companies=companies,
         i_session=placement.i_session, outside=placement.outside,
     )  # fmt: skip
     return ordered(_examine(subject, given))
@@ -205,6 +218,14 @@ def _examine(subject: Subject, given: NDArray[np.int64]) -> Iterator[QualityFind
     subject = subject.select(keep & (subject.i_session >= 0))
     if subject.n_bars == 0:
         return
+    found, parts = tell_apart(subject)
+    yield from found
+    for part in parts:
+        yield from _examine_company(part)
+
+
+def _examine_company(subject: Subject) -> Iterator[QualityFinding]:
+    """Check bars of one company, each in its session and with a time of its own."""
     yield from times.wrong_label(subject)
     yield from times.off_grid(subject)
     yield from times.missing_sessions(subject)
@@ -230,6 +251,14 @@ def _examine_possible(subject: Subject) -> Iterator[QualityFinding]:
     """Check bars whose prices are possible."""
     found, subject = moves.wrong_unit(subject)
     yield from found
+    found, parts = tell_apart_without_gap(subject)
+    yield from found
+    for part in parts:
+        yield from _examine_in_unit(part)
+
+
+def _examine_in_unit(subject: Subject) -> Iterator[QualityFinding]:
+    """Check bars of one company whose prices are in one unit."""
     found, subject = volume_units.wrong_volume_unit(subject)
     yield from found
     yield from moves.split_not_shown(subject)
@@ -290,6 +319,7 @@ def check_series(store: Store, symbol: str, timeframe: str, *, limits: Limits = 
         return Checked(symbol, timeframe, series.calendar, 0, 0, 0, ())
     first, last = int(columns.ts.min()), int(columns.ts.max())
     instrument = store.find_instrument(symbol)
+    known = companies_of(read_listings(store), symbol)
     findings = check_columns(
         columns.ts, columns.prices, symbol=symbol, timeframe=timeframe,
         sessions=store.sessions(series.calendar, first, last), session=columns.session,
@@ -297,9 +327,11 @@ def check_series(store: Store, symbol: str, timeframe: str, *, limits: Limits = 
         actions=store.read_actions(symbol),
         tick=0.0 if instrument is None else instrument.tick,
         lot=0.0 if instrument is None else instrument.lot,
-        limits=limits,
+        companies=known, limits=limits,
     )  # fmt: skip
-    return Checked(symbol, timeframe, series.calendar, columns.n_bars, first, last, tuple(findings))
+    return Checked(
+        symbol, timeframe, series.calendar, columns.n_bars, first, last, tuple(findings), known
+    )
 
 
 def check_store(

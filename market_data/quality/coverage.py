@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from market_data.building import place_bars
 from market_data.columns import BarColumns
+from market_data.companies import Companies, expected_sessions
+from market_data.quality.companies import companies_in
 from market_data.sessions import SessionTable
 from market_data.timeframes import parse_timeframe
 
@@ -30,19 +32,30 @@ class Coverage:
     scheduled: NDArray[np.int64]
 
 
-def coverage_of(columns: BarColumns, table: SessionTable, timeframe: str) -> Coverage:
-    """Count bars against the calendar, by month, from the first to the last bar."""
+def coverage_of(
+    columns: BarColumns, table: SessionTable, timeframe: str, companies: Companies | None = None
+) -> Coverage:
+    """Count bars against the calendar, by month, from each company's first bar to its last.
+
+    Parameters
+    ----------
+    companies : Companies, optional
+        Whose bars they are, by the listings; without them months without a bar
+        and another company after them are told by the bars.
+    """
     frame = parse_timeframe(timeframe)
-    ts = np.unique(columns.ts)
+    ts, index = np.unique(columns.ts, return_index=True)
     placement = place_bars(table, frame, ts)
     inside = placement.i_session >= 0
     if frame.intraday:
         inside &= ~placement.outside
-    ts, rows = ts[inside], placement.i_session[inside]
+    ts, rows, prices = ts[inside], placement.i_session[inside], columns.prices[:, index[inside]]
     if rows.shape[0] == 0:
         return Coverage(np.zeros(0, "M8[M]"), np.zeros(0, np.int64), np.zeros(0, np.int64))
     span = slice(int(rows[0]), int(rows[-1]) + 1)
     dates = table.date[span]
+    company = companies_in(table, rows, table.date[rows], prices, companies)(dates)
+    expected = expected_sessions(dates, np.isin(dates, table.date[rows]), company)
     if frame.intraday:
         opens, closes = table.open[span].copy(), table.close[span].copy()
         opens[0] = max(int(opens[0]), int(ts[0]))
@@ -53,11 +66,12 @@ def coverage_of(columns: BarColumns, table: SessionTable, timeframe: str) -> Cov
         scheduled = np.ones(dates.shape[0], np.int64)
         there = np.zeros(dates.shape[0], np.int64)
         there[rows - rows[0]] = 1
-        if frame.name == "1w":
-            week = (dates + 3) // 7
-            first = np.append(True, week[1:] != week[:-1])
-            there = np.add.reduceat(there, np.flatnonzero(first))
-            scheduled, dates = np.ones(there.shape[0], np.int64), dates[first]
+    scheduled, there = np.where(expected, scheduled, 0), np.where(expected, there, 0)
+    if frame.name == "1w":
+        week = (dates + 3) // 7
+        first = np.append(True, week[1:] != week[:-1])
+        scheduled = np.maximum.reduceat(scheduled, np.flatnonzero(first))
+        there, dates = np.add.reduceat(there, np.flatnonzero(first)), dates[first]
     month = dates.astype("datetime64[D]").astype("datetime64[M]")
     start = np.flatnonzero(np.append(True, month[1:] != month[:-1]))
     return Coverage(

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from foundation.errors import DataError
 from market_data.columns import BarColumns
+from market_data.listings import read_listings
 from market_data.quality.checking import Checked, check_columns
 from market_data.quality.limits import LIMITS, Limits
+from market_data.securities import companies_of
 from market_data.timeframes import (
     DAY_NS,
     HOUR_NS,
@@ -101,17 +103,19 @@ def check_file(
     if not raw.has_volume:
         prices = prices.copy()
         prices[4] = 0.0
+    known = companies_of(read_listings(store), name)
     findings = check_columns(
         ts, prices, symbol=name, timeframe=frame.name, sessions=table,
         bid=raw.bid, ask=raw.ask, halted=raw.halted, actions=actions,
         tick=0.0 if instrument is None else instrument.tick,
         lot=0.0 if instrument is None else instrument.lot,
-        limits=limits,
+        companies=known, limits=limits,
     )  # fmt: skip
     order = np.argsort(ts, kind="stable")
     checked = Checked(
-        name, frame.name, named, int(ts.shape[0]), int(ts.min()), int(ts.max()), tuple(findings)
-    )
+        name, frame.name, named, int(ts.shape[0]), int(ts.min()), int(ts.max()), tuple(findings),
+        known,
+    )  # fmt: skip
     columns = BarColumns(ts, ts // DAY_NS, prices, raw.bid, raw.ask, raw.halted).select(order)
     return CheckedFile(checked, columns)
 

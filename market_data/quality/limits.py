@@ -36,6 +36,9 @@ class Limits:
         extended by 5 (LULD plan of 2012); with what trades slowly afterwards 20.
     long_gap : int
         Sessions in a row; no exchange stayed closed for a month since 1914.
+    long_gap_every : int
+        Holes of that length that come no oftener than once in so many sessions, a
+        year, are no habit of the instrument.
     grid_share : float
         A time step that fewer bars than this share keep is no grid of theirs.
     shift_ns : int
@@ -113,6 +116,7 @@ class Limits:
     quiet_minute: float = 0.002
     halt_ns: int = 20 * MINUTE_NS
     long_gap: int = 21
+    long_gap_every: int = 252
     grid_share: float = 0.02
     shift_ns: int = 25 * MINUTE_NS
     shift_blocks: int = 3

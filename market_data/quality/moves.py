@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from market_data.actions import unseen_splits
+from market_data.actions import shown_splits, unseen_splits
 from market_data.columns import BarColumns
 from market_data.quality.findings import QualityFinding, Severity
 from market_data.quality.habits import (
@@ -76,7 +76,7 @@ def moves_of(subject: Subject) -> Moves:
     logs = np.log(subject.prices[1:4])
     starts = subject.session_starts()
     first = np.log(subject.prices[3 if subject.frame.intraday else 0, starts])
-    splits = _shown_splits(subject)
+    splits = shown_splits(_as_columns(subject), subject.actions)
     if splits.shape[0]:
         dates = subject.dates()
         offset = np.zeros(subject.n_bars)
@@ -97,14 +97,6 @@ def moves_of(subject: Subject) -> Moves:
 
 def _as_columns(subject: Subject) -> BarColumns:
     return BarColumns(subject.ts, subject.dates(), subject.prices)
-
-
-def _shown_splits(subject: Subject) -> np.ndarray:
-    splits = subject.actions[subject.actions["split_ratio"] != 1.0]
-    if splits.shape[0] == 0 or subject.n_bars == 0:
-        return splits[:0]
-    unseen, _ = unseen_splits(_as_columns(subject), splits)
-    return np.asarray(splits[~np.isin(splits["ex_date"], unseen)])
 
 
 def split_not_shown(subject: Subject) -> list[QualityFinding]:
@@ -259,11 +251,15 @@ def unadjusted_split(subject: Subject) -> tuple[list[QualityFinding], Int64Array
     gap = moves.first[1:] - moves.close[moves.starts[1:] - 1]
     volume = np.add.reduceat(np.nan_to_num(subject.prices[4]), moves.starts)
     splits = np.log(np.array(SPLITS))
+    elapsed = np.diff(subject.i_session[moves.starts])
     rows, ratios, grown = [], [], []
     for i in np.flatnonzero(np.abs(gap) > np.log(least)).tolist():
         size = abs(float(gap[i]))
         nearest = int(np.argmin(np.abs(splits - size)))
-        night, beside = float(sigma[i]), abs(float(splits[nearest]) - size)
+        # Over a hole in the data prices had that many nights to move.
+        n_nights = max(int(elapsed[i]), 1)
+        night = float(sigma[i]) * n_nights**0.5
+        beside = abs(float(splits[nearest]) - size)
         widest = subject.limits.split_near * max(size, 1.0)
         if beside > min(widest, max(3.0 * night, 0.02)) or size < 8.0 * night:
             continue

@@ -132,7 +132,7 @@ def _jumped(
 
     A market that turns round within minutes opens where it closed and trades all
     the way; a misprint is there and gone. Looked at within the scheduled hours of
-    one session, without holes; of days, with usual turnover: news comes and is
+    one session, without long holes; of days, with usual turnover: news comes and is
     denied, and is traded.
     """
     bars = at[:, np.newaxis] + np.arange(n_in_row)
@@ -157,7 +157,9 @@ def _jumped(
     if subject.frame.intraday:
         last = at + n_in_row
         jumped &= subject.i_session[at - 1] == subject.i_session[last]
-        jumped &= subject.ts[last] - subject.ts[at - 1] <= (n_in_row + 1) * subject.frame.length_ns
+        # A minute without a trade among them is none that was traded through.
+        longest = 2 * (n_in_row + 1) * subject.frame.length_ns
+        jumped &= subject.ts[last] - subject.ts[at - 1] <= longest
         return np.asarray(jumped & ~subject.outside[at] & ~subject.outside[last])
     counts = np.diff(np.append(moves.starts, subject.n_bars))
     loud = np.repeat(calm_sessions(moves, subject.limits.calm), counts)

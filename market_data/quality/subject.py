@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from market_data.companies import Companies
 from market_data.quality.findings import QualityFinding, Severity
 from market_data.quality.limits import Limits
 from market_data.sessions import SessionTable
@@ -46,6 +47,8 @@ class Subject:
     tick, lot : float
         Of the instrument; 0 where unknown.
     limits : Limits
+    companies : Companies or None
+        Whose bars they are, by the listings; None where these say nothing.
     i_session : int64 array, shape (n_bars,)
         Row of the table, -1 in no session.
     outside : bool array, shape (n_bars,)
@@ -66,6 +69,7 @@ class Subject:
     tick: float
     lot: float
     limits: Limits
+    companies: Companies | None
     i_session: Int64Array
     outside: Flags
 

@@ -181,24 +181,32 @@ def missing_sessions(subject: Subject) -> list[QualityFinding]:
         start = np.concatenate(([0], np.flatnonzero(week[1:] != week[:-1]) + 1))
         present = np.asarray(np.logical_or.reduceat(present, start), np.bool_)
         dates, opens, noun = dates[start], opens[start], "weeks"
-    if table.calendar == "FX":
-        present |= on_days(dates, FX_FREE)
     absent = ~present
     if not absent.any():
         return []
+    starts, stops = runs(absent)
+    if table.calendar == "FX":
+        # Free days are missing only as a part of a longer hole.
+        absent &= ~on_days(dates, FX_FREE)
+    missing = np.flatnonzero(absent)
+    begins, ends = np.searchsorted(missing, starts), np.searchsorted(missing, stops)
+    begins, ends = begins[ends > begins], ends[ends > begins]
+    starts, stops, lengths = missing[begins], missing[ends - 1] + 1, ends - begins
     n = absent.shape[0]
     # Short stretches for short series, so that one bad one can be left out.
     stretch = np.arange(n) // max(1, min(_MONTH, n // 10))
+    long_gap = limits.long_gap if noun == "sessions" else limits.long_gap // 5
+    long = lengths > long_gap
+    # One hole of months in a year is no habit, however much of the series it is.
+    long &= bool(long.sum() <= max(n // limits.long_gap_every, 1))
+    short = absent & ~_filled(n, starts[long], stops[long])
     usual = habit(
-        absent, stretch, np.zeros(n, np.int64), limits, least_begins=1e-12, least_goes_on=1e-12
+        short, stretch, np.zeros(n, np.int64), limits, least_begins=1e-12, least_goes_on=1e-12
     )
     longest = usual.longest(n, limits)[0]
-    starts, stops = runs(absent)
-    lengths = stops - starts
-    worth = lengths > longest
+    worth = long | (lengths > longest)
     found = _habit_note(subject, "missing_sessions", noun, usual, int(lengths[~worth].sum()))
     starts, stops, lengths = starts[worth], stops[worth], lengths[worth]
-    long_gap = limits.long_gap if noun == "sessions" else limits.long_gap // 5
 
     def severity(i: int) -> Severity:
         return Severity.ERROR if lengths[i] > long_gap else Severity.WARNING

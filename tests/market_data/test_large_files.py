@@ -211,7 +211,7 @@ from pathlib import Path
 from market_data import judging
 from market_data.importing import import_file
 from market_data.store import Store
-def die(self):
+def die(*_):
     # All parts are written by now, none is named.
     os.kill(os.getpid(), signal.SIGKILL)
 judging.GapCheck.finish = die

@@ -161,6 +161,37 @@ def test_bars_that_do_not_go_with_the_stored_ones_are_refused_too(store, tmp_pat
     assert store.read_columns("FB", "1d")[0].n_bars == N
 
 
+def gaps_in(report) -> list[str]:
+    names = [finding.name for finding in report.findings]
+    return [name for name in names if name in ("missing_sessions", "long_gap")]
+
+
+def test_the_years_between_two_companies_are_not_missing(store, tmp_path, parts):
+    path = write(tmp_path, *parts)
+    assert gaps_in(read_file(store, path, symbol="FB")) == []
+    assert gaps_in(import_file(store, path, symbol="FB", split_listing=True)) == []
+    # By then the listings tell, and no search.
+    assert gaps_in(import_file(store, path, symbol="FB")) == []
+
+
+def test_days_missing_within_one_of_two_companies_are_told(store, tmp_path, parts):
+    keep = np.ones(N, bool)
+    keep[20:35] = False
+    path = write(tmp_path, parts[0], parts[1].select(keep))
+    report = import_file(store, path, symbol="FB", split_listing=True)
+    told = {one.name: one for one in report.findings}
+    assert told["missing_sessions"].count == 15
+    assert told["long_gap"].count == 15
+    first = np.datetime64(int(parts[1].session[20]), "D")
+    assert f"no bars for 15 sessions from {first} to" in told["long_gap"].message
+
+
+def test_years_without_a_bar_of_one_company_are_missing(store, tmp_path, parts):
+    write_listings(store, Listings((Security("FB", (Ticker("FB"),)),)))
+    report = import_file(store, write(tmp_path, *parts), symbol="FB")
+    assert gaps_in(report) == ["missing_sessions", "long_gap"]
+
+
 def test_split_listing_keeps_the_companies_apart(store, tmp_path, parts):
     report = import_file(store, write(tmp_path, *parts), symbol="FB", split_listing=True)
     assert "ticker_reused" in [finding.name for finding in report.findings]
