@@ -59,6 +59,12 @@ def ingest(
     drop_unscheduled: Annotated[
         bool, typer.Option("--drop-unscheduled", help="Leave out bars in no session.")
     ] = False,
+    split_listing: Annotated[
+        bool,
+        typer.Option(
+            "--split-listing", help="List bars before another company's as an earlier one."
+        ),
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Bring a source's bars, splits and dividends into the store, or up to date.
@@ -88,6 +94,7 @@ def ingest(
         calendar=calendar,
         repair=repair,
         drop_unscheduled=drop_unscheduled,
+        split_listing=split_listing,
     )
     made = make_source(
         source,

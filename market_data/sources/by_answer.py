@@ -26,6 +26,7 @@ from market_data.sources.keeping import (
     is_stored,
     keep,
 )
+from market_data.sources.one_company import AnotherCompany
 from market_data.sources.protocol import (
     BarsRequest,
     FetchedBars,
@@ -70,14 +71,21 @@ def ingest_answers(run: Run) -> None:
             if not np.array_equal(actions, run.store.read_action_records(run.stored_as)):
                 run.store.write_actions(run.stored_as, actions, fetched.request)
         splits = run.store.read_actions(run.stored_as)
-        answer, is_whole = "", whole
+        answer, is_whole, refused = "", whole, ""
         try:
             for page in _numbered(run.source.fetch_bars(request), run.progress):
                 if answer not in ("", f"{page.request} {page.sha256}"):
                     _note_answer(folder, answer, is_whole)
                     is_whole = whole
                 answer = f"{page.request} {page.sha256}"
-                is_whole &= _try_page(run, page, splits, (days_of(first), days_of(last)))
+                if answer == refused:
+                    continue
+                try:
+                    is_whole &= _try_page(run, page, splits, (days_of(first), days_of(last)))
+                except AnotherCompany as error:
+                    # All that follows in the file is that company's, too.
+                    _report_failure(run, page, error)
+                    is_whole, refused = False, answer
         except DataError:
             # Of the files that could be read the last one is whole, too.
             _note_answer(folder, answer, is_whole)
@@ -93,11 +101,17 @@ def _try_page(
     """Keep a page, or report why not; return whether it was kept."""
     try:
         run.reports.append(_keep_page(run, page, splits, asked))
+    except AnotherCompany:
+        raise
     except DataError as error:
-        text = f"{run.symbol} {run.frame.name}: {page.request}: {error}"
-        run.reports.append(PartitionReport(page.request, "", FAILED, error=text))
+        _report_failure(run, page, error)
         return False
     return True
+
+
+def _report_failure(run: Run, page: FetchedBars, error: DataError) -> None:
+    text = f"{run.symbol} {run.frame.name}: {page.request}: {error}"
+    run.reports.append(PartitionReport(page.request, "", FAILED, error=text))
 
 
 def _note_answer(folder: Place, answer: str, is_whole: bool) -> None:

@@ -19,6 +19,7 @@ from market_data.sources.coverage import (
     Partition,
     coverage_folder,
     is_covered,
+    joined,
     plan,
     read_coverage,
     with_answer,
@@ -31,6 +32,7 @@ from market_data.sources.keeping import (
     keep,
     moment_of,
 )
+from market_data.sources.one_company import AnotherCompany
 from market_data.sources.protocol import (
     BarsRequest,
     FetchedBars,
@@ -89,12 +91,26 @@ def ingest_partitions(run: Run, offer: Offer) -> None:
         return
     run.progress(0, len(partitions) + 1, "splits and dividends")
     actions = bring_actions(run, date_of(partitions[0].first), today.date())
-    for i_partition, partition in enumerate(partitions):
+    for i_partition, partition in enumerate(_outward(run, partitions)):
         run.progress(i_partition + 1, len(partitions) + 1, partition.days)
         with series_lock(folder):
             _ingest_partition(run, table, partition, actions, folder)
     if all(one.outcome == EMPTY for one in run.reports) and not is_stored(run):
         raise _nothing(run, date_of(partitions[0].first), date_of(partitions[-1].last))
+
+
+def _outward(run: Run, partitions: list[Partition]) -> list[Partition]:
+    """Return partitions from what is stored outwards, those after it first.
+
+    So each one goes on where the source was asked before, and what was not
+    traded there is known when another company's bars come.
+    """
+    series = run.store.find_series(run.stored_as, run.frame.name)
+    if series is None:
+        return partitions
+    first = series.files[0].first_ns // DAY_NS
+    later = [one for one in partitions if one.last >= first]
+    return later + [one for one in partitions if one.last < first][::-1]
 
 
 def _nothing(run: Run, first: date, last: date) -> VendorRefused:
@@ -185,14 +201,14 @@ def _ingest_partition(
     try:
         pages = list(run.source.fetch_bars(request))
         report = (
-            keep(run, table, partition, pages, actions)
+            keep(run, table, partition, pages, actions, _heard(folder, table, partition))
             if pages
             else PartitionReport(partition.part, partition.days, EMPTY)
         )
     except VendorUnavailable as error:
         run.reports.append(_failed(run, partition, error))
         raise
-    except VendorRefused:
+    except (VendorRefused, AnotherCompany):
         raise
     except DataError as error:
         run.reports.append(_failed(run, partition, error))
@@ -204,6 +220,13 @@ def _ingest_partition(
         has_bars = report.outcome in (STORED, UNCHANGED)
         coverage = with_answer(read_coverage(folder), partition.part, answered, has_bars=has_bars)
         write_coverage(folder, coverage)
+
+
+def _heard(folder: Place, table: SessionTable, partition: Partition) -> tuple[int, int]:
+    """Return the days around a partition for which the source has answered, with its own."""
+    days = [span for one in read_coverage(folder).values() for span in one.days]
+    days.append((partition.first, _next_session(table, partition.last) - 1))
+    return next(span for span in joined(days) if span[0] <= partition.first <= span[1])
 
 
 def _heard_of(run: Run, table: SessionTable, partition: Partition) -> int:

@@ -28,6 +28,7 @@ from market_data.sources.answers import (
 from market_data.sources.coverage import (
     Partition,
 )
+from market_data.sources.one_company import refuse_another_company
 from market_data.sources.protocol import (
     FetchedBars,
     Source,
@@ -90,8 +91,22 @@ def keep(
     partition: Partition,
     pages: list[FetchedBars],
     actions: NDArray[np.void],
+    heard: tuple[int, int] | None = None,
 ) -> PartitionReport:
-    """Check an answer and store what is over of it."""
+    """Check an answer and store what is over of it.
+
+    Parameters
+    ----------
+    heard : (first, last) or None
+        As `refuse_another_company` takes it.
+
+    Raises
+    ------
+    AnotherCompany
+        If the bars are another company's than those that are stored.
+    DataError
+        If the answer fails a check.
+    """
     columns, outside, findings = check_answer(
         join_pages(pages),
         table,
@@ -123,6 +138,7 @@ def keep(
     if not bool(chosen.any()):
         return report
     columns = columns if bool(chosen.all()) else columns.select(chosen)
+    refuse_another_company(run, columns, table, actions, heard)
     asked = (partition.first, partition.last)
     found, changed = _write(run, columns, provenance, asked, pages[0].currency)
     return replace(

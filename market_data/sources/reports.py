@@ -32,7 +32,7 @@ class IngestionOptions:
         Recent days that are asked for again.
     calendar : str
         In the place of the one that the source or the store knows.
-    repair, drop_unscheduled : bool
+    repair, drop_unscheduled, split_listing : bool
         As for an import.
     """
 
@@ -45,6 +45,7 @@ class IngestionOptions:
     calendar: str = ""
     repair: bool = False
     drop_unscheduled: bool = False
+    split_listing: bool = False
 
     def __post_init__(self) -> None:
         if self.first is not None and self.last is not None and self.first > self.last:

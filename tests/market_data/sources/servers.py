@@ -139,7 +139,7 @@ class AlpacaServer(VendorServer):
     def _bars(self, query):
         assert query["adjustment"] == "raw"
         symbol, timeframe = query["symbols"], query["timeframe"]
-        names = {"1Min": "1m", "5Min": "5m", "1Day": "1d"}
+        names = {"1Min": "1m", "5Min": "5m", "30Min": "30m", "1Day": "1d"}
         series = self.series.get((symbol, names[timeframe]))
         if series is None:
             return {"bars": {}, "next_page_token": None}
