@@ -145,6 +145,8 @@ def evidence(
             "With doubled costs (%)": _percent(robustness.doubled_costs_return),
             "With entries one bar late (%)": _percent(robustness.late_entries_return),
             "Warm-up": MetadataValue.md(warm_up_table(examination)),
+            "Bars": MetadataValue.text(_bars_words(examination)),
+            "Notes": MetadataValue.text(" ".join(_notes(examination)) or "none"),
             "Strategy version": MetadataValue.text(examination.backtest.version),
             "Folder": MetadataValue.path(directory),
         },
@@ -162,6 +164,7 @@ def _run(
     from research.evidence import (
         EVIDENCE_FILE,
         evidence_directory,
+        evidence_looks,
         examine,
         record_examination,
         request_like,
@@ -192,6 +195,7 @@ def _run(
         n_cuts=config.cuts,
         n_starts=config.starts,
         seed=config.seed,
+        before=evidence_looks(database, store, output, settings.home),
         progress=progress_lines(context.log, "parts"),
     )
     tag_run(context, examination.examination_id)
@@ -199,7 +203,7 @@ def _run(
     write_examination(examination, directory)
     record_examination(database, examination, directory, author=AUTHOR)
     remark = why_not_counted(examination, latest)
-    for note in (*examination.look_ahead.notes, *examination.recursion.notes, remark):
+    for note in (*_notes(examination), remark):
         if note:
             context.log.warning(note)
     context.log.info(f"evidence written to {directory}")
@@ -230,6 +234,8 @@ def check_results(examination: "Examination") -> list[AssetCheckResult]:
     ahead, recursion = examination.look_ahead, examination.recursion
     first = ahead.differences[0].sentence() if ahead.differences else ""
     last = recursion.tests[-1] if recursion.tests else None
+    # The page of a check shows the latest of all versions.
+    which = partition_of(examination.backtest.strategy.name, examination.backtest.version)
     return [
         AssetCheckResult(
             check_name=NO_LOOK_AHEAD,
@@ -237,6 +243,7 @@ def check_results(examination: "Examination") -> list[AssetCheckResult]:
             severity=AssetCheckSeverity.ERROR,
             description=first or "; ".join(ahead.notes),
             metadata={
+                "Strategy": MetadataValue.text(which),
                 "Cuts": ahead.n_cuts,
                 "Runs with a hidden future": ahead.n_runs,
                 "Values compared": ahead.n_values,
@@ -249,6 +256,7 @@ def check_results(examination: "Examination") -> list[AssetCheckResult]:
             severity=AssetCheckSeverity.ERROR,
             description=last.first_change if last and not recursion.passed else "",
             metadata={
+                "Strategy": MetadataValue.text(which),
                 "Starts": recursion.n_starts,
                 "Declared warm-up (bars)": recursion.declared_bars,
                 "Longest tested (bars)": last.bars if last else 0,
@@ -278,6 +286,19 @@ def warm_up_table(examination: "Examination") -> str:
         )  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _bars_words(examination: "Examination") -> str:
+    backtest = examination.backtest
+    symbols = ", ".join(sleeve.symbol for sleeve in backtest.sleeves)
+    return (
+        f"{examination.look_ahead.n_bars:,} bars of {backtest.strategy.timeframe}: {symbols}, "
+        f"data {backtest.fingerprint[:12]}"
+    )
+
+
+def _notes(examination: "Examination") -> tuple[str, ...]:
+    return (*examination.look_ahead.notes, *examination.recursion.notes)
 
 
 def _percent(fraction: float | None) -> float | MetadataValue:

@@ -171,6 +171,7 @@ def _examine(
 ) -> _Found:
     from research.evidence import (
         evidence_directory,
+        evidence_looks,
         examine,
         record_examination,
         why_not_counted,
@@ -180,7 +181,13 @@ def _examine(
     tell_of_compiling()
     with progress_bar(f"Evidence of {request.document.name}") as progress:
         examination = examine(
-            request, store, n_cuts=how.cuts, n_starts=how.starts, seed=how.seed, progress=progress
+            request,
+            store,
+            n_cuts=how.cuts,
+            n_starts=how.starts,
+            seed=how.seed,
+            before=evidence_looks(engine, store, out, home),
+            progress=progress,
         )
     directory = evidence_directory(out, home, examination)
     about = write_examination(examination, directory)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -25,7 +25,14 @@ from foundation.files import atomic_directory
 from foundation.log_file import note
 from foundation.progress import Progress, silent
 from market_data.store import Store
-from research.backtest import ENGINE_VERSION, Backtest, BacktestRequest, run_backtest
+from research.backtest import (
+    ENGINE_VERSION,
+    Backtest,
+    BacktestRequest,
+    ReadyBacktest,
+    run_backtest,
+)
+from research.holdout import looks_recorder
 from research.look_ahead import N_CUTS, LookAheadReport, check_look_ahead
 from research.places import bars_source
 from research.recursion import N_STARTS, RecursionReport, check_recursion
@@ -72,6 +79,7 @@ def examine(
     n_cuts: int = N_CUTS,
     n_starts: int = N_STARTS,
     seed: int = 0,
+    before: Callable[[ReadyBacktest], None] | None = None,
     progress: Progress = silent,
 ) -> Examination:
     """Run all checks on a version.
@@ -85,13 +93,15 @@ def examine(
         instrument and at most.
     seed : int
         Of the choice of both.
+    before : callable, optional
+        As for `run_backtest`: what puts a look at locked sessions on record.
 
     Raises
     ------
     SpecError, DataError
         As `run_backtest` does.
     """
-    backtest = run_backtest(request, store)
+    backtest = run_backtest(request, store, before=before)
     ahead = check_look_ahead(
         request, store, n_cuts=n_cuts, seed=seed, progress=_part(progress, 0, "look-ahead")
     )
@@ -181,6 +191,18 @@ def evidence_directory(out: Path | None, home: Path, examination: Examination) -
         name = examination.backtest.strategy.name
         return home / "evidence" / name / examination.examination_id
     return out.expanduser().absolute()
+
+
+def evidence_looks(
+    engine: Engine, store: Store, out: Path | None, home: Path
+) -> Callable[[ReadyBacktest], None]:
+    """Return what `examine` shall call first: an examination may look at locked sessions, too."""
+    return looks_recorder(
+        engine,
+        store,
+        lambda ready: out or home / "evidence" / ready.strategy.name,
+        reason="evidence over the locked sessions",
+    )
 
 
 def describe(examination: Examination) -> dict[str, Any]:

@@ -130,3 +130,47 @@ def test_help_shows_an_example(run, command):
     done = run(*arguments)
     assert done.code == 0
     assert f"Example: quarterdeck {command}" in " ".join(done.out.split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("backtest", "--no-report"),
+        ("backtest", "--no-report", "--no-record", "--start", "2012-01-03", "--end", "2012-06-01"),
+        ("backtest", "--no-report", "--no-record", "--symbol", "AAPL", "--set", "length=9"),
+        ("evidence", "--cuts", "1", "--starts", "1"),
+        ("evidence", "--cuts", "1", "--starts", "1", "--no-record"),
+    ],
+)
+def test_no_command_sees_locked_sessions_without_a_record(run, strategy, tmp_path, command):
+    first = json.loads(run("holdout", "lock", strategy, "--json").out)["first_session"]
+    assert first < "2012-01-03"
+    run(command[0], strategy, *command[1:], "--out", tmp_path / "out")
+    (found,) = json.loads(run("holdout", "show", "--json").out)
+    assert found["n_openings"] == 1
+    before = run(
+        command[0], strategy, *(c for c in command[1:] if c not in ("--start", "2012-01-03")),
+        "--end", "2005-12-30", "--out", tmp_path / "before",
+    )  # fmt: skip
+    assert before.code in (0, 1)
+    assert len(json.loads(run("holdout", "show", "--json").out)[0]["openings"]) == 1
+
+
+def test_monte_carlo_of_a_result_from_before_the_lock_is_a_look(run, strategy, tmp_path):
+    assert run("backtest", strategy, "--no-report", "--out", tmp_path / "r").code == 0
+    run("holdout", "lock", strategy)
+    assert run("monte-carlo", tmp_path / "r", "--noise", "0", "--orders", "50").code == 0
+    assert json.loads(run("holdout", "show", "--json").out)[0]["n_openings"] == 0
+    assert run("monte-carlo", tmp_path / "r", "--noise", "2", "--orders", "50").code == 0
+    (look,) = json.loads(run("holdout", "show", "--json").out)[0]["openings"]
+    assert look["reason"] == "Monte Carlo over the locked sessions"
+
+
+def test_backtest_without_a_record_of_its_look_writes_nothing(run, strategy, tmp_path, home):
+    run("holdout", "lock", strategy)
+    record = home / "quarterdeck.sqlite"
+    record.write_bytes(b"damaged" * 1000)
+    refused = run("backtest", strategy, "--no-report", "--no-record", "--out", tmp_path / "r")
+    assert refused.code == 1
+    assert "Traceback" not in refused.err
+    assert not (tmp_path / "r").exists()
