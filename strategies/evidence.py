@@ -32,6 +32,7 @@ from foundation.columns import EnumText, Int64, JsonText, UtcTimestamp, is_one_o
 from foundation.database import read_transaction, run_write
 from foundation.errors import DataError, NotPermitted
 from strategies.lifecycle import (
+    LEAST_FIGURES,
     REQUIRED_EVIDENCE,
     EvidenceKind,
     EvidenceState,
@@ -121,7 +122,12 @@ class Evidence:
             return EvidenceState.OUTDATED
         if data_fingerprint is not None and data_fingerprint != self.data_fingerprint:
             return EvidenceState.OTHER_BARS
-        return EvidenceState.PASSED if self.passed else EvidenceState.FAILED
+        if not self.passed:
+            return EvidenceState.FAILED
+        figure, least = LEAST_FIGURES.get(self.kind, ("", 0))
+        if least and self.figures.get(figure, 0) < least:
+            return EvidenceState.TOO_LITTLE
+        return EvidenceState.PASSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +251,8 @@ def standings(
 def versions_without_evidence(engine: Engine, *, engine_version: str) -> list[Standing]:
     """Return versions that were backtested and still lack evidence, those saved last first.
 
-    Lacking is what is missing, of another engine, or of other bars than the
-    latest backtest. Evidence that failed counts as there: to examine the same
+    Lacking is what is missing, of another engine, of other bars than the
+    latest backtest, or was tried too little. Evidence that failed counts as there: to examine the same
     again would give the same. Drafts have not come so far, and retired
     versions need none.
 

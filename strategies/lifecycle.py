@@ -47,6 +47,7 @@ class EvidenceState(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     OUTDATED = "outdated"  # Of another version of the engine.
+    TOO_LITTLE = "too little"  # Too little was tried.
     OTHER_BARS = "other bars"  # Of other bars than the version's latest backtest.
     MISSING = "missing"
 
@@ -76,9 +77,15 @@ REQUIRED_EVIDENCE: dict[Trigger, tuple[EvidenceKind, ...]] = {
     # The engine may have changed since paper trading began.
     Trigger.LIVE_APPROVED: (EvidenceKind.LOOK_AHEAD, EvidenceKind.RECURSION),
 }
+# A figure of evidence that must not be below a number, or too little was tried to say anything.
+LEAST_FIGURES: dict[EvidenceKind, tuple[str, int]] = {
+    EvidenceKind.LOOK_AHEAD: ("n_cuts", 8),
+    EvidenceKind.RECURSION: ("n_starts", 1),
+}
 _EVIDENCE_WORDS = {
     EvidenceState.FAILED: "failed",
     EvidenceState.OUTDATED: "is of another engine version",
+    EvidenceState.TOO_LITTLE: "was tried too little",
     EvidenceState.OTHER_BARS: "is of other bars than the latest backtest",
     EvidenceState.MISSING: "is missing",
 }

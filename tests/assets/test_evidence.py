@@ -43,9 +43,9 @@ def launch(tmp_path_factory):
     with DagsterInstance.ephemeral() as instance:
 
         def run(partition: str = "", **options: object):
-            config = {"strategy": DOCUMENT, "cuts": 4, "starts": 2, "start": "2010-01-04"}
+            config = {"strategy": DOCUMENT, "cuts": 8, "starts": 2, "start": "2010-01-04"}
             if partition:
-                config = {"cuts": 4, "starts": 2}
+                config = {"cuts": 8, "starts": 2}
                 instance.add_dynamic_partitions("version", [partition])
             ops = {"examine_version": {"config": config | options}}
             with pytest.MonkeyPatch.context() as patch:

@@ -11,7 +11,7 @@ import pytest
 import research.backtest
 from tests.launcher.conftest import Run
 
-QUICK = ("--cuts", "2", "--starts", "1", "--start", "2008-01-02")
+QUICK = ("--cuts", "8", "--starts", "1", "--start", "2008-01-02")
 
 
 def test_evidence_of_an_honest_strategy_passes_and_is_listed(run: Run, strategy: Path) -> None:
@@ -73,7 +73,7 @@ def test_all_versions_that_lack_evidence_are_examined_at_once(
     lacking = run("versions", "show", other)
     assert lacking.code == 1
     assert "it lacks look-ahead and recursion; run `quarterdeck evidence`" in lacking.out
-    answer = run("evidence", "--cuts", "2", "--starts", "1")
+    answer = run("evidence", "--cuts", "8", "--starts", "1")
     assert answer.code == 0, answer.err
     assert answer.out.count("passed") == 4
     assert json.loads(run("evidence", "--json").out) == []
@@ -98,7 +98,7 @@ def test_a_version_whose_bars_are_gone_keeps_no_other_from_its_examination(
     done = run("backtest", other, "--bars", bars, "--symbol", "ACME", "--calendar", "XNYS")
     assert done.code == 0, done.err
     bars.unlink()
-    answer = run("evidence", "--cuts", "2", "--starts", "1", "--json")
+    answer = run("evidence", "--cuts", "8", "--starts", "1", "--json")
     assert answer.code == 1
     assert "no file of bars at" in answer.error
     told = {one.get("strategy", ""): one for one in json.loads(answer.out)}

@@ -61,7 +61,9 @@ def examined(engine, version: str, **changes) -> None:
         fields = {
             "passed": True, "data_fingerprint": "f" * 64, "engine_version": ENGINE_VERSION,
         } | changes  # fmt: skip
-        record_evidence(engine, Evidence(version_hash=version, kind=kind, figures={}, **fields))
+        figures = {"n_cuts": 48, "n_starts": 6}
+        evidence = Evidence(version_hash=version, kind=kind, figures=figures, **fields)
+        record_evidence(engine, evidence)
 
 
 def look(instance, engine) -> SensorResult | SkipReason:

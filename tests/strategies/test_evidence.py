@@ -76,7 +76,11 @@ def begin_run(engine, version, bars=BARS, parameters=None, clock=None) -> None:
 
 
 def record(engine: Engine, version: str, kind: EvidenceKind, clock=None, **changes) -> Evidence:
-    fields = {"passed": True, "figures": {"n_cuts": 48}, "engine_version": "1"} | changes
+    fields = {
+        "passed": True,
+        "figures": {"n_cuts": 48, "n_starts": 6},
+        "engine_version": "1",
+    } | changes
     fields = {"data_fingerprint": BARS} | fields
     return record_evidence(engine, Evidence(version_hash=version, kind=kind, **fields), clock=clock)
 
@@ -146,6 +150,8 @@ def test_a_version_with_both_checks_passed_goes_to_paper_and_keeps_them(engine, 
         ({"passed": False}, {}, "but look_ahead failed"),
         ({}, {"passed": False}, "but recursion failed"),
         ({"engine_version": "0"}, {}, "but look_ahead is of another engine version"),
+        ({"figures": {"n_cuts": 7}}, {}, "but look_ahead was tried too little"),
+        ({}, {"figures": {"n_starts": 0}}, "but recursion was tried too little"),
         (
             {},
             {"data_fingerprint": OTHER_BARS},
@@ -223,10 +229,24 @@ def test_steps_that_need_evidence_take_it_and_the_others_need_none(trigger):
     assert needed == (BOTH if trigger in (Trigger.PAPER_STARTED, Trigger.LIVE_APPROVED) else ())
     require_evidence(trigger, dict.fromkeys(needed, EvidenceState.PASSED))
     for kind in needed:
-        for state in (EvidenceState.FAILED, EvidenceState.OUTDATED, EvidenceState.MISSING):
+        for state in set(EvidenceState) - {EvidenceState.PASSED}:
             held = dict.fromkeys(needed, EvidenceState.PASSED) | {kind: state}
             with pytest.raises(NotPermitted, match=f"but {kind} "):
                 require_evidence(trigger, held)
+
+
+def test_a_quick_look_is_made_again_in_full_and_is_failed_when_it_fails(engine):
+    version = backtested(engine)
+    for kind in BOTH:
+        record(engine, version, kind, figures={"n_cuts": 2, "n_starts": 1})
+    assert states_of(engine, version) == {
+        EvidenceKind.LOOK_AHEAD: EvidenceState.TOO_LITTLE,
+        EvidenceKind.RECURSION: EvidenceState.PASSED,
+    }
+    assert lacking(engine) == [version]
+    # One cut that finds a look-ahead is enough to fail.
+    record(engine, version, BOTH[0], passed=False, figures={"n_cuts": 1})
+    assert states_of(engine, version)[BOTH[0]] is EvidenceState.FAILED
 
 
 def test_evidence_on_bars_of_an_earlier_backtest_is_stale(engine, clock):
