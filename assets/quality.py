@@ -26,7 +26,6 @@ def data_quality(
 ) -> MaterializeResult:
     """Findings of an instrument's stored bars, as Parquet and as a page of charts."""
     use_kernels(settings.home)
-    from market_data.quality.coverage import coverage_of
     from research.quality_page import SeriesOnPage, write_quality_page
 
     symbol = context.partition_key
@@ -42,11 +41,7 @@ def data_quality(
         for one in checked:
             columns, _ = store.read_columns(one.symbol, one.timeframe)
             table = store.sessions(one.calendar, one.first_ts, one.last_ts)
-            drawn.append(
-                SeriesOnPage(
-                    one, columns, coverage_of(columns, table, one.timeframe, one.companies)
-                )
-            )
+            drawn.append(SeriesOnPage.drawn(one, columns, table))
         write_quality_page(folder / PAGE, drawn, title=symbol)
     counts = {
         f"{severity.word.capitalize()} findings": sum(f.severity == severity for f in findings)

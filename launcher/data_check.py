@@ -109,7 +109,6 @@ def _write_page(
     *,
     title: str,
 ) -> None:
-    from market_data.quality.coverage import coverage_of
     from research.quality_page import SeriesOnPage, most_concerned, write_quality_page
 
     drawn = most_concerned(checked)
@@ -122,9 +121,7 @@ def _write_page(
         if columns is None:
             columns, _ = store.read_columns(one.symbol, one.timeframe)
         table = store.sessions(one.calendar, one.first_ts, one.last_ts)
-        series.append(
-            SeriesOnPage(one, columns, coverage_of(columns, table, one.timeframe, one.companies))
-        )
+        series.append(SeriesOnPage.drawn(one, columns, table))
     write_quality_page(path, series, title=title or "All stored series")
 
 

@@ -18,10 +18,12 @@ from markupsafe import Markup
 from foundation.files import write_text
 from market_data.columns import BarColumns
 from market_data.quality.checking import FAMILIES, Checked
-from market_data.quality.coverage import Coverage
+from market_data.quality.coverage import Coverage, coverage_of
 from market_data.quality.findings import QualityFinding, Severity, ordered
 from market_data.quality.limits import LIMITS
-from market_data.sessions import date_of
+from market_data.quality.returns import returns_in_sigmas
+from market_data.quality.subject import FloatArray
+from market_data.sessions import SessionTable, date_of
 from research import data_charts, look
 from research.look import Theme
 from research.page import chart_place, figure_json, script_json
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 N_SERIES_DRAWN = 8
-_SIGMA_DAYS = 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,25 @@ class SeriesOnPage:
     columns : BarColumns or None
         None leaves its charts out.
     coverage : Coverage or None
+    moves : float64 array or None
+        As of `returns_in_sigmas`.
     """
 
     checked: Checked
     columns: BarColumns | None = None
     coverage: Coverage | None = None
+    moves: FloatArray | None = None
+
+    @classmethod
+    def drawn(cls, checked: Checked, columns: BarColumns, table: SessionTable) -> SeriesOnPage:
+        """Return a series with its charts, held to what its checks were held to."""
+        frame, companies = checked.timeframe, checked.companies
+        return cls(
+            checked,
+            columns,
+            coverage_of(columns, table, frame, companies),
+            returns_in_sigmas(columns, table, frame, checked.actions, companies),
+        )
 
     @property
     def name(self) -> str:
@@ -130,9 +145,8 @@ def page_figures(
             figures[f"coverage-{i}"] = data_charts.coverage_chart(
                 _coverage_frame(one.coverage), name=one.name
             )
-        figures[f"moves-{i}"] = data_charts.return_chart(
-            _moves_in_sigmas(one.columns), LIMITS.jump, name=one.name
-        )
+        if one.moves is not None:
+            figures[f"moves-{i}"] = data_charts.return_chart(one.moves, LIMITS.jump, name=one.name)
     return figures
 
 
@@ -167,22 +181,6 @@ def _coverage_frame(coverage: Coverage) -> pl.DataFrame:
             "scheduled": coverage.scheduled,
         }
     )
-
-
-def _moves_in_sigmas(columns: BarColumns) -> np.ndarray:
-    """Return moves from close to close over the robust sigma of daily moves."""
-    close = columns.prices[3]
-    close = close[close > 0]
-    if close.shape[0] < 3:
-        return np.zeros(0)
-    days = np.append(columns.session[1:] != columns.session[:-1], True)
-    last = columns.prices[3][days]
-    daily = np.abs(np.diff(np.log(last[last > 0])))
-    steps = np.diff(np.log(close))
-    sigma = 1.4826 * float(np.median(daily)) if daily.shape[0] >= _SIGMA_DAYS else 0.0
-    if sigma <= 0:
-        sigma = 1.4826 * float(np.median(np.abs(steps))) or 1.0
-    return np.asarray(steps / sigma)
 
 
 def _headline(series: Sequence[SeriesOnPage]) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from foundation.errors import DataError
 from foundation.progress import Progress, silent
-from market_data.building import DATED_ACTION, place_bars
+from market_data.building import place_bars
 from market_data.companies import Companies
 from market_data.listings import read_listings
 from market_data.quality import (
@@ -28,7 +28,7 @@ from market_data.quality import (
 from market_data.quality.companies import tell_apart, tell_apart_without_gap
 from market_data.quality.findings import QualityFinding, ordered
 from market_data.quality.limits import LIMITS, Limits
-from market_data.quality.subject import Subject
+from market_data.quality.subject import Subject, placed_subject
 from market_data.securities import companies_of
 from market_data.sessions import SessionTable
 from market_data.timeframes import parse_timeframe
@@ -100,6 +100,8 @@ class Checked:
         UTC nanoseconds.
     findings : tuple of QualityFinding
         In the order of `ordered`.
+    actions : DATED_ACTION array or None
+        That the bars were held to.
     companies : Companies or None
         Whose bars they are, by the listings.
     """
@@ -111,6 +113,7 @@ class Checked:
     first_ts: int
     last_ts: int
     findings: tuple[QualityFinding, ...]
+    actions: NDArray[np.void] | None = field(default=None, compare=False)
     companies: Companies | None = field(default=None, compare=False)
 
 
@@ -179,17 +182,15 @@ def check_columns(
         return column if column is None or order is None else column[..., order]
 
     sorted_ts = given if order is None else given[order]
-    placement = place_bars(sessions, frame, sorted_ts)
-    subject = Subject(
-        symbol=symbol, frame=frame, table=sessions, ts=sorted_ts, stated_ts=sorted_ts,
-        prices=sorted_rows(values),  # type: ignore[arg-type]
+    subject = placed_subject(
+        sorted_ts,
+        sorted_rows(values),  # type: ignore[arg-type]
+        symbol=symbol, frame=frame, table=sessions,
         bid=sorted_rows(bid),  # type: ignore[arg-type]
         ask=sorted_rows(ask),  # type: ignore[arg-type]
         halted=sorted_rows(halted),  # type: ignore[arg-type]
         label=sorted_rows(session),  # type: ignore[arg-type]
-        actions=np.zeros(0, DATED_ACTION) if actions is None else actions,
-        tick=tick, lot=lot, limits=limits, companies=companies,
-        i_session=placement.i_session, outside=placement.outside,
+        actions=actions, tick=tick, lot=lot, limits=limits, companies=companies,
     )  # fmt: skip
     return ordered(_examine(subject, given))
 
@@ -319,19 +320,21 @@ def check_series(store: Store, symbol: str, timeframe: str, *, limits: Limits = 
         return Checked(symbol, timeframe, series.calendar, 0, 0, 0, ())
     first, last = int(columns.ts.min()), int(columns.ts.max())
     instrument = store.find_instrument(symbol)
+    actions = store.read_actions(symbol)
     known = companies_of(read_listings(store), symbol)
     findings = check_columns(
         columns.ts, columns.prices, symbol=symbol, timeframe=timeframe,
         sessions=store.sessions(series.calendar, first, last), session=columns.session,
         bid=columns.bid, ask=columns.ask, halted=columns.halted,
-        actions=store.read_actions(symbol),
+        actions=actions,
         tick=0.0 if instrument is None else instrument.tick,
         lot=0.0 if instrument is None else instrument.lot,
         companies=known, limits=limits,
     )  # fmt: skip
     return Checked(
-        symbol, timeframe, series.calendar, columns.n_bars, first, last, tuple(findings), known
-    )
+        symbol, timeframe, series.calendar, columns.n_bars, first, last, tuple(findings), actions,
+        known,
+    )  # fmt: skip
 
 
 def check_store(

@@ -114,7 +114,7 @@ def check_file(
     order = np.argsort(ts, kind="stable")
     checked = Checked(
         name, frame.name, named, int(ts.shape[0]), int(ts.min()), int(ts.max()), tuple(findings),
-        known,
+        actions, known,
     )  # fmt: skip
     columns = BarColumns(ts, ts // DAY_NS, prices, raw.bid, raw.ask, raw.halted).select(order)
     return CheckedFile(checked, columns)

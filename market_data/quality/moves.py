@@ -356,6 +356,20 @@ def _price_step(subject: Subject, steps: FloatArray) -> float:
     return max(smallest, 1e-7)
 
 
+def in_sigmas(subject: Subject, moves: Moves) -> FloatArray:
+    """Return each bar's move from close to close over the day's sigma around it; 0 for the first."""
+    sigma = day_sigma(moves)
+    counts = np.diff(np.append(moves.starts, subject.n_bars))
+    of_bar = np.repeat(sigma, counts)
+    # The month's own jump does not hide in its sigma: a median keeps it out.
+    floor = max(float(np.median(sigma)), 1e-5)
+    measures = moves.steps / np.maximum(of_bar, 0.5 * floor)
+    # Over a hole in the data prices had that many sessions to move.
+    elapsed = subject.i_session[moves.starts[1:]] - subject.i_session[moves.starts[1:] - 1]
+    measures[moves.starts[1:]] /= np.sqrt(np.maximum(elapsed, 1))
+    return measures
+
+
 def jumps(subject: Subject, moves: Moves, explained: Int64Array) -> list[QualityFinding]:
     """Report moves of many days' sigmas that stay, without the turnover of news.
 
@@ -367,18 +381,11 @@ def jumps(subject: Subject, moves: Moves, explained: Int64Array) -> list[Quality
     limits = subject.limits
     if subject.n_bars < 20 or moves.starts.shape[0] < 2:
         return []
-    sigma = day_sigma(moves)
-    counts = np.diff(np.append(moves.starts, subject.n_bars))
-    of_bar = np.repeat(sigma, counts)
-    # The month's own jump does not hide in its sigma: a median keeps it out.
-    floor = max(float(np.median(sigma)), 1e-5)
-    measures = np.abs(moves.steps) / np.maximum(of_bar, 0.5 * floor)
-    # Over a hole in the data prices had that many sessions to move.
-    elapsed = subject.i_session[moves.starts[1:]] - subject.i_session[moves.starts[1:] - 1]
-    measures[moves.starts[1:]] /= np.sqrt(np.maximum(elapsed, 1))
+    measures = np.abs(in_sigmas(subject, moves))
     at = np.flatnonzero(measures > limits.jump)
     if at.shape[0] == 0:
         return []
+    counts = np.diff(np.append(moves.starts, subject.n_bars))
     loud = np.repeat(calm_sessions(moves, limits.calm), counts)[at]
     at = at[(measures[at] > limits.jump_loud) | (loud < limits.calm)]
     at = at[~np.isin(at, explained) & ~np.isin(at - 1, explained)]

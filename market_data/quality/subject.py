@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from market_data.building import DATED_ACTION, place_bars
 from market_data.companies import Companies
 from market_data.quality.findings import QualityFinding, Severity
-from market_data.quality.limits import Limits
+from market_data.quality.limits import LIMITS, Limits
 from market_data.sessions import SessionTable
 from market_data.timeframes import DAY_NS, MINUTE_NS, Timeframe
 
@@ -167,6 +168,34 @@ class Subject:
             evidence,
             single=single,
         )
+
+
+def placed_subject(
+    ts: Int64Array,
+    prices: FloatArray,
+    *,
+    symbol: str,
+    frame: Timeframe,
+    table: SessionTable,
+    bid: FloatArray | None = None,
+    ask: FloatArray | None = None,
+    halted: Flags | None = None,
+    label: Int64Array | None = None,
+    actions: NDArray[np.void] | None = None,
+    tick: float = 0.0,
+    lot: float = 0.0,
+    limits: Limits = LIMITS,
+    companies: Companies | None = None,
+) -> Subject:
+    """Return bars in order of time as a subject, each in its session; see `Subject`."""
+    placement = place_bars(table, frame, ts)
+    return Subject(
+        symbol=symbol, frame=frame, table=table, ts=ts, stated_ts=ts, prices=prices,
+        bid=bid, ask=ask, halted=halted, label=label,
+        actions=np.zeros(0, DATED_ACTION) if actions is None else actions,
+        tick=tick, lot=lot, limits=limits, companies=companies,
+        i_session=placement.i_session, outside=placement.outside,
+    )  # fmt: skip
 
 
 def report_spans(

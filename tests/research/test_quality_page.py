@@ -14,15 +14,19 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from market_data.building import dated_actions
 from market_data.calendars import compute_sessions
+from market_data.columns import BarColumns
 from market_data.quality.checking import Checked
-from market_data.quality.coverage import coverage_of
+from market_data.quality.limits import LIMITS
+from market_data.quality.returns import returns_in_sigmas
 from research import data_charts, look
 from research.look import Theme
 from research.quality_page import (
     SeriesOnPage,
     findings_frame,
     most_concerned,
+    page_figures,
     render_quality_page,
     write_quality_page,
 )
@@ -54,7 +58,7 @@ def series(table) -> list[SeriesOnPage]:
             symbol, "1d", "XNYS", columns.n_bars, int(columns.ts[0]), int(columns.ts[-1]),
             tuple(replace(one, symbol=symbol) for one in found),
         )  # fmt: skip
-        made.append(SeriesOnPage(checked, columns, coverage_of(columns, table, "1d")))
+        made.append(SeriesOnPage.drawn(checked, columns, table))
     return made
 
 
@@ -105,6 +109,48 @@ def test_moves_beyond_the_limit_are_counted_and_drawn_apart():
     assert figure.layout.title.subtitle.text.startswith("1,001 moves, 2 beyond 16")
     beyond = next(trace for trace in figure.data if trace.name == "Beyond")
     assert sum(beyond.y) == 2
+
+
+def test_moves_over_known_splits_are_within_the_limit(table):
+    # 4 for 1 is 139 % in logarithms, far beyond 16 sigmas of 1 to 3 %.
+    columns = corrupting.sound_days(table, 4)
+    split = columns.prices.copy()
+    split[:4, 100:] /= 4.0
+    split[4, 100:] *= 4.0
+    columns = replace(columns, prices=split, bid=None, ask=None)
+    on = date.fromordinal(int(columns.session[100]) + 719_163)
+    bare = returns_in_sigmas(columns, table, "1d")
+    assert np.flatnonzero(np.abs(bare) > LIMITS.jump).tolist() == [99]
+    known = returns_in_sigmas(columns, table, "1d", dated_actions([(on, 4.0, 0.0)]))
+    assert known.shape == (columns.n_bars - 1,)
+    assert np.abs(known).max() < LIMITS.jump
+    checked = Checked("X", "1d", "XNYS", columns.n_bars, int(columns.ts[0]), int(columns.ts[-1]),
+                      (), dated_actions([(on, 4.0, 0.0)]))  # fmt: skip
+    page = SeriesOnPage.drawn(checked, columns, table)
+    figure = page_figures([page], [])["moves-0"]
+    assert ", 0 beyond 16" in figure.layout.title.subtitle.text
+
+
+def test_there_is_no_move_from_one_company_to_the_next(table):
+    days = corrupting.sound_days(table, 1)
+    later = days.select(slice(250, None))
+    later = replace(later, prices=later.prices * np.array([[0.3]] * 4 + [[40.0]]))
+    both = BarColumns.from_tables(
+        [replace(one, bid=None, ask=None, halted=None).to_table()
+         for one in (days.select(slice(0, 150)), later)]
+    )  # fmt: skip
+    moves = returns_in_sigmas(both, table, "1d")
+    assert moves.shape == (both.n_bars - 2,)
+    assert np.abs(moves).max() < LIMITS.jump
+
+
+def test_impossible_prices_and_bars_in_no_session_make_no_moves(table):
+    days = corrupting.sound_days(table, 1)
+    prices = days.prices.copy()
+    prices[3, 50], prices[2, 60], prices[0, 70] = 0.0, np.nan, -1.0
+    assert returns_in_sigmas(replace(days, prices=prices), table, "1d").shape == (days.n_bars - 4,)
+    nothing = replace(days, prices=np.full_like(prices, np.nan))
+    assert returns_in_sigmas(nothing, table, "1d").shape == (0,)
 
 
 def test_charts_take_the_look_of_the_theme():
