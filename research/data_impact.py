@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,19 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine
 
 from foundation.errors import DataError
+from market_data.building import place_bars
 from market_data.columns import PRICE_NAMES, column_values
 from market_data.loading import LoadedBars
+from market_data.sessions import monday
 from market_data.store import Store
 from market_data.timeframes import DAY_NS, parse_timeframe
 from research.backtest import BacktestRequest
 from strategies.data_use import BarChanges, BarsUsed, Impact, RunKind, impact, list_uses
 from strategies.runs import BacktestRun, get_run
 from strategies.studies import list_studies
-from strategies.versions import get_version
+from strategies.versions import StrategyVersion, get_version
+from trading.document import load_document
+from trading.expressions.strategy import Hours
 
 FILLS = "fills.parquet"
 
@@ -77,7 +81,7 @@ def bars_used(request: BacktestRequest, all_loaded: Iterable[LoadedBars]) -> lis
                 first = min(first, int(part.session[0]) * DAY_NS)
             if asked == "1w":
                 # Of the last session of the week, whose first days were used too.
-                first = min(first, (int(part.session[0]) - 6) * DAY_NS)
+                first = min(first, int(monday(part.session[:1])[0]) * DAY_NS)
             last = int(part.close_ts[-1]) - 1
             # Bars of a security lie under each of its tickers.
             used += [
@@ -113,7 +117,12 @@ def changes_of(store: Store, symbol: str, timeframe: str) -> BarChanges:
         nothing = np.full(int(happened.sum()), np.nan)
         parts.append((ts[happened], moment[happened] * 1000, nothing, nothing))
     joined = [np.concatenate([part[i] for part in parts]) for i in range(4)]
-    return BarChanges(symbol, timeframe, joined[0], joined[1], joined[2], joined[3])
+    held_from = column_values(quarantine["quarantined_at"], "i8") * 1000
+    released_at = column_values(quarantine["released_at"], "i8", missing=-1)
+    held_until = np.where(released_at >= 0, released_at * 1000, np.iinfo(np.int64).max)
+    return BarChanges(
+        symbol, timeframe, joined[0], joined[1], joined[2], joined[3], ts, held_from, held_until
+    )
 
 
 def impact_list(store: Store, engine: Engine, *, symbol: str = "") -> list[RunImpact]:
@@ -132,17 +141,51 @@ def impact_list(store: Store, engine: Engine, *, symbol: str = "") -> list[RunIm
         if store.find_series(name, timeframe) is not None
     ]
     found = impact(uses, changes)
-    names = {one.study_id: one.version_hash for one in list_studies(engine)} if found else {}
-    return [_weighed(store, engine, one, names) for one in found]
+    if not found:
+        return []
+    versions = {one.study_id: one.version_hash for one in list_studies(engine)}
+    by_series = {(one.symbol, one.timeframe): one for one in changes}
+    weighed = []
+    for one in found:
+        used = one.use.bars
+        run = get_run(engine, one.use.run_id) if one.use.kind is RunKind.BACKTEST else None
+        version_hash = versions.get(one.use.run_id, "") if run is None else run.version_hash
+        version = get_version(engine, version_hash) if version_hash else None
+        if parse_timeframe(used.timeframe).intraday and not _uses_extended_hours(version, used):
+            changed = _within_hours(store, by_series[used.symbol, used.timeframe])
+            again = impact([one.use], [changed])
+            if not again:
+                continue
+            one = again[0]
+        weighed.append(_weighed(store, one, run, "" if version is None else version.name))
+    return weighed
 
 
-def _weighed(store: Store, engine: Engine, found: Impact, versions: Mapping[str, str]) -> RunImpact:
-    run, strategy = None, ""
-    if found.use.kind is RunKind.BACKTEST:
-        run = get_run(engine, found.use.run_id)
-        strategy = run.name
-    elif found.use.run_id in versions:
-        strategy = get_version(engine, versions[found.use.run_id]).name
+def _uses_extended_hours(version: StrategyVersion | None, used: BarsUsed) -> bool:
+    """Return whether a strategy takes bars outside the scheduled hours, which days never do."""
+    if not parse_timeframe(used.asked_timeframe).intraday:
+        return False
+    if version is None:
+        # Nothing is known of it: it may have used any bar.
+        return True
+    return load_document(version.document).execution.session == Hours.EXTENDED.value
+
+
+def _within_hours(store: Store, changed: BarChanges) -> BarChanges:
+    """Leave out changes of bars outside the scheduled hours."""
+    series = store.find_series(changed.symbol, changed.timeframe)
+    if series is None or changed.ts.shape[0] == 0:
+        return changed
+    order = np.argsort(changed.ts, kind="stable")
+    ts = changed.ts[order]
+    table = store.sessions(series.calendar, int(ts[0]), int(ts[-1]))
+    inside = ~place_bars(table, parse_timeframe(changed.timeframe), ts).outside
+    chosen = np.empty(ts.shape[0], np.bool_)
+    chosen[order] = inside
+    return changed.chosen(chosen)
+
+
+def _weighed(store: Store, found: Impact, run: BacktestRun | None, strategy: str) -> RunImpact:
     instrument = store.find_instrument(found.use.bars.symbol)
     tick = instrument.tick if instrument is not None else 0.0
     ticks = found.largest_amount / tick if tick > 0 else math.nan

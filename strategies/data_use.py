@@ -8,7 +8,7 @@ package does not know.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -90,6 +90,10 @@ class BarsUsed:
     read_at: datetime
 
 
+def _nothing() -> NDArray[np.int64]:
+    return np.zeros(0, np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class BarChanges:
     """Bars of a stored series that are not as they were.
@@ -106,6 +110,9 @@ class BarChanges:
         that went into quarantine or came out of it.
     amount : float64 array, shape (n_changes,)
         The same in money.
+    held_ts, held_from, held_until : int64 arrays, shape (n_held,)
+        Bars that were in quarantine, since when and until when, UTC
+        nanoseconds: nobody used them then.
     """
 
     symbol: str
@@ -114,6 +121,19 @@ class BarChanges:
     changed_at: NDArray[np.int64]
     relative: NDArray[np.float64]
     amount: NDArray[np.float64]
+    held_ts: NDArray[np.int64] = field(default_factory=_nothing)
+    held_from: NDArray[np.int64] = field(default_factory=_nothing)
+    held_until: NDArray[np.int64] = field(default_factory=_nothing)
+
+    def chosen(self, which: NDArray[np.bool_]) -> BarChanges:
+        """Return some of the changes."""
+        return replace(
+            self,
+            ts=self.ts[which],
+            changed_at=self.changed_at[which],
+            relative=self.relative[which],
+            amount=self.amount[which],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +238,9 @@ def impact(uses: Sequence[Use], changes: Sequence[BarChanges]) -> list[Impact]:
     Notes
     -----
     A run on bars made of a series, such as hours of minutes, used the bars of
-    that series. Bars that came into a series later were not used.
+    that series. Bars that came into a series later were not used, nor were
+    bars in quarantine: what becomes of them is no change, but that they come
+    out of it is one.
     """
     by_series = {(one.symbol, one.timeframe): one for one in changes}
     found = []
@@ -229,6 +251,9 @@ def impact(uses: Sequence[Use], changes: Sequence[BarChanges]) -> list[Impact]:
         used_ns = round(use.bars.read_at.timestamp() * 1_000_000) * 1000
         chosen = (changed.ts >= use.bars.first_ns) & (changed.ts <= use.bars.last_ns)
         chosen &= changed.changed_at > used_ns
+        held = (changed.held_from <= used_ns) & (used_ns < changed.held_until)
+        for ts, until in zip(changed.held_ts[held], changed.held_until[held], strict=True):
+            chosen &= (changed.ts != ts) | (changed.changed_at >= until)
         if not bool(chosen.any()):
             continue
         ts = np.unique(changed.ts[chosen])

@@ -9,8 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from market_data.columns import BarColumns
+from market_data.pairs.stored import merge_stored
+from market_data.provenance import Provenance
 from market_data.sample_set import load_sample
 from market_data.store import Store
+from market_data.timeframes import MINUTE_NS
 from research.backtest import BacktestRequest, run_backtest
 from research.data_impact import as_json, bars_used, impact_list
 from research.recording import recorded_run
@@ -206,3 +209,180 @@ def test_recording_again_replaces_what_was_used(sqlite_engine):
     record_bars_used(sqlite_engine, RunKind.STUDY, "r", [one, other])
     record_bars_used(sqlite_engine, RunKind.STUDY, "r", [other])
     assert [use.bars for use in list_uses(sqlite_engine)] == [other]
+
+
+HOURLY = """
+name: hourly
+timeframe: 1h
+instruments: [FAST]
+execution: {session: regular}
+indicators: {trend: "ema(close, 3)"}
+enter_long: close > trend
+exit_long: close < trend
+"""
+
+
+@pytest.fixture
+def minutes(store):
+    """Store minutes of a week in 2024, with an hour before each open, under FAST and OTHER."""
+    days = store.sessions("XNYS", 1_704_067_200 * 10**9, 1_706_659_200 * 10**9)
+    days = days.between(19_730, 19_740)
+    parts = [np.arange(o - 60 * MINUTE_NS, c, MINUTE_NS)
+             for o, c in zip(days.open.tolist(), days.close.tolist(), strict=True)]  # fmt: skip
+    ts = np.concatenate(parts)
+    session = np.repeat(days.date, [part.shape[0] for part in parts])
+    close = 100 * np.exp(np.random.default_rng(1).normal(0, 1e-3, ts.shape[0]).cumsum())
+    columns = BarColumns(ts, session, np.stack([close] * 4 + [np.full(ts.shape[0], 1e4)]))
+    for symbol in ("FAST", "OTHER"):
+        store.write_bars(symbol, "1m", columns, calendar="XNYS", source="test")
+    return columns, days
+
+
+def change_minute(store, columns, ns, symbol="FAST"):
+    prices = columns.prices.copy()
+    prices[:4, columns.ts == ns] += 0.5
+    store.write_bars(
+        symbol, "1m", BarColumns(columns.ts, columns.session, prices),
+        calendar="XNYS", source="vendor", overwrite=True,
+    )  # fmt: skip
+
+
+def listed(store, engine):
+    return [one.impact.use.run_id for one in impact_list(store, engine)]
+
+
+def test_hours_made_of_minutes_used_the_minutes_within_the_hours_only(
+    store, minutes, recorded, sqlite_engine
+):
+    columns, days = minutes
+    backtest, _ = recorded(HOURLY)
+    change_minute(store, columns, int(days.open[2]) - 5 * MINUTE_NS)
+    assert listed(store, sqlite_engine) == []
+    change_minute(store, columns, int(days.open[2]) + 5 * MINUTE_NS, symbol="OTHER")
+    assert listed(store, sqlite_engine) == []
+    change_minute(store, columns, int(days.open[2]) + 5 * MINUTE_NS)
+    (found,) = impact_list(store, sqlite_engine)
+    assert found.impact.use.run_id == backtest.run_id
+    # The minute before the open, which is put back now, is still none of its bars.
+    assert found.impact.ts.tolist() == [int(days.open[2]) + 5 * MINUTE_NS]
+    assert found.impact.use.bars.asked_timeframe == "1h"
+
+
+def test_a_strategy_of_extended_hours_used_the_minutes_before_the_open(
+    store, minutes, recorded, sqlite_engine
+):
+    columns, days = minutes
+    backtest, _ = recorded(HOURLY.replace("regular", "extended"))
+    change_minute(store, columns, int(days.open[2]) - 5 * MINUTE_NS)
+    assert listed(store, sqlite_engine) == [backtest.run_id]
+
+
+def test_bars_after_the_end_and_before_a_run_without_warm_up_were_not_used(
+    store, recorded, sqlite_engine
+):
+    columns, _ = store.read_columns("AAPL", "1d")
+    sessions = columns.session.astype("datetime64[D]").astype(object)
+    first = int(np.flatnonzero(sessions == date(2010, 1, 4))[0])
+    last = int(np.flatnonzero(sessions == date(2010, 12, 31))[0])
+    span = {"start": date(2010, 1, 4), "end": date(2010, 12, 31)}
+    cold, _ = recorded(warmup=False, **span)
+    warm, _ = recorded(DAILY.replace("name: trend", "name: warm"), **span)
+    revise(store, last + 1, 0.02)
+    assert listed(store, sqlite_engine) == []
+    revise(store, first - 1, 0.02)
+    assert listed(store, sqlite_engine) == [warm.run_id]
+    revise(store, first, 0.02)
+    assert set(listed(store, sqlite_engine)) == {warm.run_id, cold.run_id}
+
+
+def test_a_week_used_none_of_the_days_before_its_monday(store, recorded, sqlite_engine):
+    columns, _ = store.read_columns("AAPL", "1d")
+    # 22 April 2011 was Good Friday: the week's last session was a Thursday.
+    weekly = DAILY.replace("timeframe: 1d", "timeframe: 1w")
+    backtest, _ = recorded(weekly, start=date(2011, 4, 18), end=date(2011, 6, 30), warmup=False)
+    sessions = columns.session.astype("datetime64[D]").astype(object)
+    friday_before = int(np.flatnonzero(sessions == date(2011, 4, 15))[0])
+    revise(store, friday_before, 0.02)
+    assert listed(store, sqlite_engine) == []
+    revise(store, friday_before + 1, 0.02)
+    assert listed(store, sqlite_engine) == [backtest.run_id]
+
+
+def test_a_bar_in_quarantine_was_not_used_until_it_is_let_out(store, recorded, sqlite_engine):
+    columns, _ = store.read_columns("AAPL", "1d")
+    bar = columns.ts[[300]]
+    held = datetime.now(UTC)
+    store.quarantine("AAPL", "1d", bar, reason="bad print", by="ann", at=held)
+    backtest, _ = recorded(end=date(2010, 12, 31))
+    prices = columns.prices.copy()
+    prices[3, 300] += 0.02
+    series = store.find_series("AAPL", "1d")
+    store.write_bars(
+        "AAPL", "1d", BarColumns(columns.ts, columns.session, prices),
+        calendar=series.calendar, source="vendor", overwrite=True,
+    )  # fmt: skip
+    assert listed(store, sqlite_engine) == []
+    store.release("AAPL", "1d", bar, by="ann", at=datetime.now(UTC))
+    assert listed(store, sqlite_engine) == [backtest.run_id]
+
+
+def test_what_changes_while_a_study_runs_is_not_in_its_result(
+    store, tmp_path, sqlite_engine, monkeypatch
+):
+    document = load_document(
+        DAILY.replace("name: trend", "name: swept\nparameters: {n: {default: 20, low: 5, high: 60}}")
+        .replace("(close, 20)", "(close, $n)")
+    )  # fmt: skip
+    import research.study_runs as runs
+
+    whole = runs.walk_forward
+
+    def then_revised(*arguments, **named):
+        study = whole(*arguments, **named)
+        revise(store, 300, 0.05)
+        return study
+
+    monkeypatch.setattr(runs, "walk_forward", then_revised)
+    walked = run_walk_forward(
+        sqlite_engine, BacktestRequest(document, symbols=("AAPL",)), {"n": (10.0, 20.0)}, store,
+        WalkForwardOptions(n_windows=3), home=tmp_path,
+    )  # fmt: skip
+    assert listed(store, sqlite_engine) == [walked.study.study_id]
+
+
+def test_a_revision_that_was_asked_for_before_a_run_and_stored_after_it_names_the_run(
+    store, recorded, sqlite_engine
+):
+    columns, series = store.read_columns("AAPL", "1d")
+    retrieved = datetime.now(UTC)
+    backtest, _ = recorded(end=date(2010, 12, 31))
+    prices = columns.prices.copy()
+    prices[3, 300] += 0.02
+    store.write_bars(
+        "AAPL", "1d", BarColumns(columns.ts, columns.session, prices), calendar=series.calendar,
+        source="vendor", overwrite=True,
+        provenance=Provenance("vendor", "all", retrieved, "a" * 64),
+    )  # fmt: skip
+    assert listed(store, sqlite_engine) == [backtest.run_id]
+
+
+def test_a_merge_names_the_runs_on_the_bars_that_it_changed_or_put_into_quarantine(
+    store, recorded, sqlite_engine
+):
+    columns, series = store.read_columns("AAPL", "1d")
+    early, _ = recorded(end=date(2001, 12, 31))
+    whole, _ = recorded(DAILY.replace("name: trend", "name: whole"))
+    other = columns.prices.copy()
+    # Nothing decides between closes that lie two days' moves apart.
+    other[3, 2000] *= 1.04
+    other[1, 2000] = max(other[1, 2000], other[3, 2000])
+    for name, prices in (("one", columns.prices), ("two", other)):
+        bars = BarColumns(columns.ts, columns.session, prices)
+        store.write_bars(f"AAPL@{name}", "1d", bars, calendar=series.calendar, source="test")
+    report = merge_stored(
+        store, "AAPL", ["AAPL@one", "AAPL@two"], "1d", at=datetime.now(UTC), overwrite=True
+    )
+    assert (report.changed, report.quarantined) == (0, 1)
+    (found,) = impact_list(store, sqlite_engine)
+    assert (found.impact.use.run_id, found.impact.n_changed) == (whole.run_id, 1)
+    assert early.run_id != whole.run_id
