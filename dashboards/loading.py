@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -253,6 +253,21 @@ def _computed(
 
 
 @dataclass(frozen=True, slots=True)
+class SweepChoice:
+    """What a sweep chose, and by which figure; empty for one that chose nothing.
+
+    Attributes
+    ----------
+    marks : dict of name to set
+        `Plateau` and `Peak`, where there are such.
+    """
+
+    objective: str = ""
+    why: str = ""
+    marks: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep:
     """A finished sweep: its parameter sets with their figures.
 
@@ -277,6 +292,19 @@ class Sweep:
     def label(self) -> str:
         """Return what a person tells it by."""
         return f"{self.strategy} · {', '.join(self.parameters)} · {self.key[:12]}"
+
+    @property
+    def choice(self) -> SweepChoice:
+        """Return the plateau and the peak, which sweeps of older versions don't have."""
+        about = self.about.get("choice")
+        if not isinstance(about, dict):
+            return SweepChoice()
+        marks = {}
+        for key, name in (("plateau", "Plateau"), ("peak", "Peak")):
+            values = (about.get(key) or {}).get("values") or {}
+            if set(self.parameters) <= set(values):
+                marks[name] = {one: float(values[one]) for one in self.parameters}
+        return SweepChoice(str(about.get("objective", "")), str(about.get("why", "")), marks)
 
 
 def find_sweeps() -> tuple[list[Sweep], list[str]]:

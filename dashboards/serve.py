@@ -19,6 +19,7 @@ NEEDED_BY_PAGES = (
     "research.charts",
     "research.comparison",
     "research.figures",
+    "research.plateau_charts",
     "research.ranges",
     "research.report",
     "research.tables",

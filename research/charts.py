@@ -452,60 +452,6 @@ def comparison_chart(
     return figure
 
 
-def sweep_chart(
-    sweep: pl.DataFrame,
-    *,
-    value: str,
-    x: str,
-    y: str | None = None,
-    theme: Theme = Theme.LIGHT,
-) -> go.Figure:
-    """Draw a figure of a sweep over one parameter as a line, over two as a heat map.
-
-    Parameters
-    ----------
-    sweep : DataFrame
-        One row for each parameter set: the parameters and the figures.
-    value : str
-        Column to draw; where parameters not drawn make several rows of one
-        cell, their median is shown.
-    """
-    number = ".2~%" if _is_fraction(value) else ",.2~f"
-    keys = [x] if y is None else [x, y]
-    cells = sweep.group_by(keys).agg(pl.col(value).median(), pl.len().alias("__n")).sort(keys)
-    if cells.height == 0:
-        return empty_chart(f"Sweep: {look.words(value)}", "No parameter set", theme=theme)
-    most = int(cells["__n"].max() or 1)  # type: ignore[arg-type]
-    note = f"median of up to {most} sets in each cell" if most > 1 else f"{sweep.height:,} sets"
-    figure = go.Figure()
-    if y is None:
-        figure.add_scatter(
-            x=cells[x].to_list(), y=_floats(cells, value), mode="lines+markers",
-            line={"color": look.STRATEGY}, hovertemplate="%{y:" + number + "}",
-        )  # fmt: skip
-        figure.update_yaxes(title_text=look.words(value), tickformat=number)
-    else:
-        xs, ys = sorted(set(cells[x].to_list())), sorted(set(cells[y].to_list()))
-        grid = np.full((len(ys), len(xs)), np.nan)
-        for left, below, result in cells.select(x, y, value).iter_rows():
-            if result is not None:
-                grid[ys.index(below), xs.index(left)] = result
-        small = len(xs) <= 16 and len(ys) <= 24
-        figure.add_heatmap(
-            z=grid, autocolorscale=True, xgap=1, ygap=1, x=[str(one) for one in xs],
-            y=[str(one) for one in ys],
-            zmid=0 if np.nanmin(grid, initial=0) < 0 < np.nanmax(grid, initial=0) else None,
-            texttemplate="%{z:" + number + "}" if small else None, textfont={"size": 11},
-            colorbar={"tickformat": number, "outlinewidth": 0, "thickness": 12},
-            hovertemplate=f"{x} %{{x}}, {y} %{{y}}: %{{z:{number}}}<extra></extra>",
-        )  # fmt: skip
-        figure.update_xaxes(type="category")
-        figure.update_yaxes(type="category", title_text=y, showgrid=False)
-    _finish(figure, f"Sweep: {look.words(value)}", note, theme, None, height=400, legend=False)
-    figure.update_xaxes(title_text=x)
-    return figure
-
-
 def decision_strip_chart(
     decisions: pl.DataFrame,
     *,

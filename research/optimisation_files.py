@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from foundation.files import atomic_directory
 from foundation.log_file import note
-from research import look, study_charts
+from research import look, plateau_charts, study_charts
 from research.arrow_columns import numbers, table_of, texts
 from research.backtest import ENGINE_VERSION
 from research.optimisation import Optimisation, TrialRecord, TrialState, grid_size
@@ -142,7 +142,7 @@ def optimisation_page(study: Optimisation, standing: Standing, about: dict[str, 
     sign = -1.0 if is_lower_better(options.objective) else 1.0
     plateau = about["plateau"] or {}
     figures = {
-        "plateau": study_charts.plateau_chart(
+        "plateau": plateau_charts.plateau_chart(
             study.values, study.sets, sign * choice.scores,
             objective=options.objective, i_plateau=choice.i_plateau, i_peak=choice.i_peak,
             scattered=not choice.by_steps,

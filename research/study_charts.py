@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from research import look
 from research.charts import empty_chart, histogram_edges
 from research.look import Theme
-from research.plateau import telling, words
 from research.thinning import kept_rows
 
 FloatArray = NDArray[np.float64]
@@ -19,16 +18,13 @@ IntArray = NDArray[np.int64]
 
 _PERCENT = ".2~%"
 _RATIO = ",.2~f"
-# Cells of a heat map that still hold a readable number.
-_N_TEXT_CELLS = (16, 24)
-# Room for a mark before a number: em spaces, which no browser folds.
-_BESIDE = "\u2003" * 5
 CHOSEN, OTHER, DEFAULT = look.BLUE, look.VERMILION, look.GREY
 
 
-def _laid_out(
+def laid_out(
     figure: go.Figure, title: str, note: str, theme: Theme, height: int, *, legend: bool = True
 ) -> go.Figure:
+    """Give a figure its title, its note and the look of all studies' charts."""
     top = 34 + (18 if note else 0) + (26 if legend else 0)
     figure.update_layout(
         template=look.template(theme),
@@ -47,184 +43,9 @@ def number_format(figure: str) -> str:
     return _PERCENT if fraction else _RATIO
 
 
-def cell_text(figure: str, value: float) -> str:
-    """Write a figure in a cell of a heat map; nothing where it is not defined."""
-    if not np.isfinite(value):
-        return ""
-    if number_format(figure) == _PERCENT:
-        return f"{100.0 * value:.3g} %"
-    # A number that rounds to zero has no sign.
-    return f"{round(value, 2) + 0.0:,.2f}"
-
-
 def days(dates: IntArray) -> list[str]:
     """Return session dates as text."""
     return [str(one) for one in dates.astype("datetime64[D]")]
-
-
-def plateau_chart(
-    values: Mapping[str, Sequence[float]],
-    sets: Sequence[Mapping[str, float]],
-    shown: FloatArray,
-    *,
-    objective: str,
-    i_plateau: int,
-    i_peak: int,
-    scattered: bool = False,
-    title: str = "",
-    axes: Sequence[str] = (),
-    theme: Theme = Theme.LIGHT,
-) -> go.Figure:
-    """Draw a figure over the two parameters that tell most of it, plateau and peak marked.
-
-    Parameters
-    ----------
-    shown : float64 array, shape (n_sets,)
-        The figure of each set; NaN where not defined.
-    scattered : bool
-        Whether each set is a point, or the grid's cells are drawn with all
-        other parameters as the plateau has them.
-    title : str
-        ``<Objective> over the parameters`` when empty.
-    axes : sequence of str
-        Parameters that vary, those to draw first; by what they tell when empty.
-    """
-    title = title or f"{look.words(objective).capitalize()} over the parameters"
-    names = list(axes) or list(telling(values, sets, shown))
-    if not names or i_plateau < 0:
-        return empty_chart(title, "No set to choose", theme=theme)
-    if len(names) == 1:
-        return _plateau_line(names[0], sets, shown, objective, i_plateau, i_peak, title, theme)
-    x, y = names[:2]
-    if scattered:
-        return _plateau_points(x, y, sets, shown, objective, i_plateau, i_peak, title, theme)
-    rest = {name: sets[i_plateau][name] for name in names[2:]}
-    rows = [i for i, one in enumerate(sets) if all(one[k] == v for k, v in rest.items())]
-    xs, ys = sorted(set(values[x])), sorted(set(values[y]))
-    grid = np.full((len(ys), len(xs)), np.nan)
-    for i in rows:
-        grid[ys.index(sets[i][y]), xs.index(sets[i][x])] = shown[i]
-    text = number_format(objective)
-    small = len(xs) <= _N_TEXT_CELLS[0] and len(ys) <= _N_TEXT_CELLS[1]
-    crosses = np.nanmin(grid, initial=0) < 0 < np.nanmax(grid, initial=0)
-    marks = _markers(sets, i_plateau, i_peak, rest)
-    numbers = np.array([[cell_text(objective, cell) for cell in row] for row in grid], object)
-    for at in {(ys.index(sets[i][y]), xs.index(sets[i][x])) for _, i, _ in marks}:
-        # A marked cell's number stands beside its mark, not under it.
-        numbers[at] = _BESIDE + numbers[at]
-    figure = go.Figure()
-    figure.add_heatmap(
-        z=grid, autocolorscale=True, xgap=1, ygap=1, x=[f"{one:g}" for one in xs],
-        y=[f"{one:g}" for one in ys], zmid=0 if crosses else None,
-        text=numbers, texttemplate="%{text}" if small else None, textfont={"size": 11},
-        colorbar={"tickformat": text, "outlinewidth": 0, "thickness": 12},
-        hovertemplate=f"{x} %{{x}}, {y} %{{y}}: %{{z:{text}}}<extra></extra>", showlegend=False,
-    )  # fmt: skip
-    for name, i, symbol in marks:
-        figure.add_scatter(
-            x=[f"{sets[i][x]:g}"], y=[f"{sets[i][y]:g}"], mode="markers", name=name,
-            marker=_marker(symbol, theme), hovertemplate=f"{name}: {words(sets[i])}",
-        )  # fmt: skip
-    fixed = ", ".join(f"{name} {value:g}" for name, value in rest.items())
-    note = f"{len(rows):,} of {len(sets):,} sets; others as the plateau has them: {fixed}"
-    if not rest:
-        note = f"{len(sets):,} sets"
-    figure.update_xaxes(type="category", title_text=x)
-    figure.update_yaxes(type="category", title_text=y, showgrid=False)
-    return _laid_out(figure, title, note, theme, 400)
-
-
-def _markers(
-    sets: Sequence[Mapping[str, float]], i_plateau: int, i_peak: int, rest: Mapping[str, float]
-) -> list[tuple[str, int, str]]:
-    """Return name, set and symbol of the marks.
-
-    A peak that lies outside the drawn plane is marked where it would be seen
-    through it, and its name says where it is.
-    """
-    if i_plateau == i_peak:
-        return [("Plateau and peak", i_plateau, "square-open")]
-    peak = sets[i_peak]
-    away = {name: peak[name] for name, value in rest.items() if peak[name] != value}
-    name = f"Peak, at {words(away)}" if away else "Peak"
-    return [("Plateau", i_plateau, "square-open"), (name, i_peak, "star-open")]
-
-
-def _marker(symbol: str, theme: Theme) -> dict[str, object]:
-    # Amber stands out on both ends of the ramp and on both grounds.
-    return {
-        "symbol": symbol, "size": 19, "color": look.AMBER, "line": {"width": 3, "color": look.AMBER},
-    }  # fmt: skip
-
-
-def _plateau_line(
-    name: str,
-    sets: Sequence[Mapping[str, float]],
-    shown: FloatArray,
-    objective: str,
-    i_plateau: int,
-    i_peak: int,
-    title: str,
-    theme: Theme,
-) -> go.Figure:
-    order = np.argsort([one[name] for one in sets], kind="stable")
-    text = number_format(objective)
-    figure = go.Figure()
-    figure.add_scatter(
-        x=[sets[i][name] for i in order], y=shown[order], mode="lines+markers", name="Sets",
-        line={"color": CHOSEN}, hovertemplate=f"{name} %{{x}}: %{{y:{text}}}<extra></extra>",
-    )  # fmt: skip
-    for title_, i, symbol in _markers(sets, i_plateau, i_peak, {}):
-        figure.add_scatter(
-            x=[sets[i][name]], y=[shown[i]], mode="markers", name=title_,
-            marker=_marker(symbol, theme), hovertemplate="%{y:" + text + "}",
-        )  # fmt: skip
-    figure.update_xaxes(title_text=name)
-    figure.update_yaxes(title_text=look.words(objective), tickformat=text)
-    return _laid_out(figure, title, f"{len(sets):,} sets", theme, 320)
-
-
-def _plateau_points(
-    x: str,
-    y: str,
-    sets: Sequence[Mapping[str, float]],
-    shown: FloatArray,
-    objective: str,
-    i_plateau: int,
-    i_peak: int,
-    title: str,
-    theme: Theme,
-) -> go.Figure:
-    text = number_format(objective)
-    defined = np.flatnonzero(np.isfinite(shown))
-    # Good sets last, so that they lie on top.
-    order = defined[np.argsort(shown[defined], kind="stable")]
-    figure = go.Figure()
-    extent = float(np.abs(shown[defined]).max()) if len(defined) else 1.0
-    figure.add_scatter(
-        x=[sets[i][x] for i in order], y=[sets[i][y] for i in order], mode="markers",
-        showlegend=False, customdata=shown[order],
-        marker={
-            "color": shown[order], "cmin": -extent, "cmax": extent, "cmid": 0, "size": 9,
-            "coloraxis": "coloraxis", "line": {"width": 1, "color": look.GREY},
-        },
-        hovertemplate=f"{x} %{{x}}, {y} %{{y}}: %{{customdata:{text}}}<extra></extra>",
-    )  # fmt: skip
-    for name, i, symbol in _markers(sets, i_plateau, i_peak, {}):
-        figure.add_scatter(
-            x=[sets[i][x]], y=[sets[i][y]], mode="markers", name=name,
-            marker=_marker(symbol, theme), hovertemplate=f"{name}: {x} %{{x}}, {y} %{{y}}",
-        )  # fmt: skip
-    figure.update_layout(
-        coloraxis={
-            "cmin": -extent, "cmax": extent, "cmid": 0, "autocolorscale": True,
-            "colorbar": {"tickformat": text, "outlinewidth": 0, "thickness": 12},
-        }
-    )  # fmt: skip
-    figure.update_xaxes(title_text=x)
-    figure.update_yaxes(title_text=y)
-    note = f"{len(sets):,} sets that ran to the end; a point may hide others under it"
-    return _laid_out(figure, title, note, theme, 400)
 
 
 def trials_chart(
@@ -261,7 +82,7 @@ def trials_chart(
     )  # fmt: skip
     figure.update_xaxes(title_text="Trial")
     figure.update_yaxes(title_text=look.words(objective), tickformat=text)
-    return _laid_out(figure, "Trials in their order", "", theme, 300)
+    return laid_out(figure, "Trials in their order", "", theme, 300)
 
 
 def luck_chart(
@@ -304,7 +125,7 @@ def luck_chart(
             )  # fmt: skip
     figure.update_xaxes(title_text="Sharpe ratio (a year)")
     figure.update_yaxes(title_text="Sets")
-    return _laid_out(figure, title, "", theme, 280)
+    return laid_out(figure, title, "", theme, 280)
 
 
 def chain_chart(
@@ -337,7 +158,7 @@ def chain_chart(
     figure.update_xaxes(type="date", title_text="Session date")
     figure.update_yaxes(title_text=f"Equity ({currency})", tickformat=",.0f")
     figure.update_layout(hovermode="x unified")
-    return _laid_out(figure, "Equity out of sample", "each dotted line begins a window", theme, 380)
+    return laid_out(figure, "Equity out of sample", "each dotted line begins a window", theme, 380)
 
 
 def timeline_chart(
@@ -369,7 +190,7 @@ def timeline_chart(
     figure.update_layout(barmode="overlay")
     figure.update_xaxes(type="date", title_text="Session date", showgrid=True)
     figure.update_yaxes(type="category", autorange="reversed", title_text="Window", showgrid=False)
-    return _laid_out(figure, "Windows", "", theme, 60 + 22 * len(windows))
+    return laid_out(figure, "Windows", "", theme, 60 + 22 * len(windows))
 
 
 def windows_chart(
@@ -391,7 +212,7 @@ def windows_chart(
     figure.update_xaxes(type="category", title_text="Window")
     figure.update_yaxes(title_text=look.words(figure_name), tickformat=text)
     title = f"{look.words(figure_name).capitalize()} in and out of sample"
-    return _laid_out(figure, title, "", theme, 280)
+    return laid_out(figure, title, "", theme, 280)
 
 
 def parameters_chart(
@@ -425,7 +246,7 @@ def parameters_chart(
     figure.update_xaxes(type="category")
     figure.update_xaxes(title_text="Window", row=len(names), col=1)
     note = "each strip spans the range that was searched"
-    return _laid_out(figure, "Chosen values", note, theme, 60 + 110 * len(names), legend=False)
+    return laid_out(figure, "Chosen values", note, theme, 60 + 110 * len(names), legend=False)
 
 
 def band_chart(
@@ -468,7 +289,7 @@ def band_chart(
     figure.update_xaxes(title_text=x_title)
     figure.update_yaxes(title_text=f"Equity ({currency})", tickformat=",.0f")
     figure.update_layout(hovermode="x unified")
-    return _laid_out(figure, title, note, theme, 340)
+    return laid_out(figure, title, note, theme, 340)
 
 
 def distribution_chart(
@@ -500,4 +321,4 @@ def distribution_chart(
         )  # fmt: skip
     figure.update_xaxes(title_text=x_title, tickformat=_PERCENT)
     figure.update_yaxes(title_text="Share of paths", tickformat=_PERCENT)
-    return _laid_out(figure, title, "", theme, 300)
+    return laid_out(figure, title, "", theme, 300)

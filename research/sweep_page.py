@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from research import look, study_charts
+from research import look, plateau_charts, study_charts
 from research.backtest import ENGINE_VERSION
 from research.figures import LOWER_IS_BETTER
 from research.parameter_sets import count_sets
@@ -63,11 +63,11 @@ def sweep_page(
     shown = sign * choice.scores
     name = look.words(objective)
     figures = {
-        "figure": study_charts.plateau_chart(
+        "figure": plateau_charts.plateau_chart(
             sweep.values, sweep.sets, shown, objective=objective,
             i_plateau=choice.i_plateau, i_peak=choice.i_peak, scattered=not choice.by_steps,
         ),
-        "around": study_charts.plateau_chart(
+        "around": plateau_charts.plateau_chart(
             sweep.values, sweep.sets, sign * choice.plateau_scores, objective=objective,
             i_plateau=choice.i_plateau, i_peak=choice.i_peak, scattered=not choice.by_steps,
             title=f"{name.capitalize()} of each set's neighbourhood",

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from foundation.files import atomic_directory
 from foundation.log_file import note
-from research import look, study_charts
+from research import look, plateau_charts, study_charts
 from research.arrow_columns import dates, names, numbers, table_of, texts, times
 from research.backtest import ENGINE_VERSION
 from research.plateau import Pick
@@ -308,7 +308,7 @@ def walk_forward_page(study: WalkForward, standing: Standing, about: dict[str, A
             },
             study.values,
         ),
-        "plateau": study_charts.plateau_chart(
+        "plateau": plateau_charts.plateau_chart(
             study.values,
             prepared.sets,
             sign * last.scores,

@@ -8,8 +8,9 @@ import streamlit as st
 from dashboards import parts
 from dashboards.loading import Sweep, find_sweeps, load_sweep
 from foundation.errors import DataError
-from research import charts
+from research import plateau_charts
 from research.figures import LOWER_IS_BETTER
+from research.plateau import telling
 from research.tables import csv_bytes
 
 N_BEST = 50
@@ -47,12 +48,30 @@ def page() -> None:
         f"{rows.height:,} parameter sets of {parts.escaped(sweep.strategy)}"
         f" · as of {parts.utc(sweep.at)}"
     )
-    x, y, value = _choose_axes(parameters, figures)
-    figure = charts.sweep_chart(rows, value=value, x=x, y=y, theme=parts.theme())
+    choice = sweep.choice
+    x, y, value = _choose_axes(_most_telling(sweep, rows, parameters), figures)
+    figure = plateau_charts.sweep_chart(
+        rows, value=value, x=x, y=y, marks=choice.marks, theme=parts.theme()
+    )
     parts.show_chart(figure, "sweep", f"{value} by {x}" + (f" and {y}" if y else ""))
     if rows[value].null_count():
         st.caption("Empty cells: the figure is not defined there, such as a ratio without trades.")
+    if choice.why:
+        st.caption(
+            f"Plateau and peak by {parts.title_of(choice.objective)}. {parts.escaped(choice.why)}"
+        )
     _show_best(rows, parameters, figures, value, sweep)
+
+
+def _most_telling(sweep: Sweep, rows: pl.DataFrame, parameters: list[str]) -> list[str]:
+    """Return the parameters, first those that explain most of the figure that was chosen by."""
+    objective = sweep.choice.objective
+    if objective not in rows.columns:
+        return parameters
+    values = {name: rows[name].unique().to_list() for name in parameters}
+    shown = rows[objective].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    told = list(telling(values, rows.select(parameters).to_dicts(), shown))
+    return [*told, *(name for name in parameters if name not in told)]
 
 
 def _choose(sweeps: list[Sweep]) -> Sweep:

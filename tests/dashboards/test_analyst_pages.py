@@ -266,6 +266,40 @@ def test_sweep_draws_two_parameters_and_ranks_the_sets(home, open_page):
     assert (best["length"], best["level"]) == (14, 20)
 
 
+def test_sweep_marks_the_plateau_and_the_peak_and_says_why(home, open_page):
+    make_sweep(home)
+    path = home / "sweeps" / "average-cross" / "abcdefabcdef" / "sweep.json"
+    about = json.loads(path.read_text()) | {
+        "choice": {
+            "objective": "sharpe",
+            "why": "length 10, level 20: three quarters of the sets around it do well.",
+            "plateau": {"values": {"length": 10.0, "level": 20.0}},
+            "peak": {"values": {"length": 14.0, "level": 20.0}},
+        }
+    }
+    path.write_text(json.dumps(about))
+    app = open_page("sweep")
+    assert not app.exception
+    (chart,) = charts_of(app)
+    marks = {one["name"]: (one["x"], one["y"]) for one in chart["data"][1:]}
+    assert marks == {"Plateau": (["10"], ["20"]), "Peak": (["14"], ["20"])}
+    assert "three quarters of the sets around it do well" in said(app)
+    # The length explains nearly all of the Sharpe ratio, so it goes across; it may be changed.
+    assert app.selectbox(key="x").value == "length"
+
+
+def test_parameter_that_tells_most_is_drawn_across(home, open_page):
+    rows = make_sweep(home)
+    folder = home / "sweeps" / "average-cross" / "abcdefabcdef"
+    rows.with_columns(sharpe=pl.col("level") * 1.0).write_parquet(folder / "sweep.parquet")
+    about = json.loads((folder / "sweep.json").read_text())
+    about["choice"] = {"objective": "sharpe", "why": "", "plateau": None, "peak": None}
+    (folder / "sweep.json").write_text(json.dumps(about))
+    app = open_page("sweep")
+    assert not app.exception
+    assert app.selectbox(key="x").value == "level"
+
+
 def test_sweep_ranks_a_drawdown_from_the_smallest(home, open_page):
     make_sweep(home)
     app = open_page("sweep", figure="Max. drawdown")

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from research import charts, look
+from research import charts, look, plateau_charts
 from research.look import Theme
 from research.thinning import kept_rows, thin, thin_candles
 
@@ -241,17 +241,36 @@ def test_comparison_starts_every_result_at_100():
 def test_sweep_heat_map_puts_each_set_in_its_cell():
     sweep = pl.DataFrame({"fast": [5, 5, 10, 10], "slow": [20, 40, 20, 40],
                           "sharpe": [0.1, 0.2, 0.3, None]})  # fmt: skip
-    heat = charts.sweep_chart(sweep, value="sharpe", x="fast", y="slow").data[0]
+    heat = plateau_charts.sweep_chart(sweep, value="sharpe", x="fast", y="slow").data[0]
     assert (list(heat.x), list(heat.y)) == (["5", "10"], ["20", "40"])
     assert [row[0] for row in heat.z] == [0.1, 0.2]
     assert heat.z[0][1] == 0.3
     assert np.isnan(heat.z[1][1])
 
 
+def test_sweep_marks_sets_in_their_cells_and_joins_marks_of_one_set():
+    sweep = pl.DataFrame({"fast": [5, 5, 10, 10], "slow": [20, 40, 20, 40],
+                          "sharpe": [0.1, 0.2, 0.3, None]})  # fmt: skip
+    marks = {"Plateau": {"fast": 5.0, "slow": 40.0}, "Peak": {"fast": 10.0, "slow": 20.0}}
+    heat, *found = plateau_charts.sweep_chart(
+        sweep, value="sharpe", x="fast", y="slow", marks=marks
+    ).data
+    assert {one.name: (one.x[0], one.y[0]) for one in found} == {
+        "Plateau": ("5", "40"), "Peak": ("10", "20"),
+    }  # fmt: skip
+    # A number stands beside its mark, and nothing where the figure is not defined.
+    assert [cell.strip() for row in heat.text for cell in row] == ["0.10", "0.30", "0.20", ""]
+    assert heat.text[0][0] == "0.10"
+    assert heat.text[0][1] != "0.30"
+    same = {"Plateau": marks["Peak"], "Peak": marks["Peak"]}
+    drawn = plateau_charts.sweep_chart(sweep, value="sharpe", x="slow", marks=same).data
+    assert [(one.name, one.x[0]) for one in drawn[1:]] == [("Plateau and peak", 20.0)]
+
+
 def test_sweep_over_one_parameter_is_a_line_of_medians():
     sweep = pl.DataFrame({"fast": [5, 5, 5, 10], "other": [1, 2, 3, 1],
                           "total_return": [0.1, 0.9, 0.2, 0.4]})  # fmt: skip
-    line = charts.sweep_chart(sweep, value="total_return", x="fast").data[0]
+    line = plateau_charts.sweep_chart(sweep, value="total_return", x="fast").data[0]
     assert (list(line.x), list(line.y)) == ([5, 10], [0.2, 0.4])
 
 

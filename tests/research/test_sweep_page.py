@@ -7,7 +7,7 @@ import pytest
 
 from research.backtest import BacktestRequest
 from research.plateau import choose, telling
-from research.study_charts import plateau_chart
+from research.plateau_charts import plateau_chart
 from research.study_runs import run_recorded_sweep
 from research.sweep_choice import ChoiceOptions
 from research.sweep_page import sweep_page
