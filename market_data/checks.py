@@ -24,6 +24,7 @@ from market_data.actions import unseen_splits
 from market_data.columns import COLUMN_NAMES, BarColumns
 from market_data.companies import Companies, expected_sessions
 from market_data.quality.habits import runs
+from market_data.rules import crossed, not_held, not_positive
 from market_data.sessions import Placement, SessionTable
 from market_data.timeframes import DAY_NS, SECOND_NS, Timeframe, name_of_length
 
@@ -137,7 +138,7 @@ def check_prices(prices: NDArray[np.float64], place: Place, *, repair: bool) -> 
         Widen high and low to hold open and close, instead of refusing.
     """
     for i, name in enumerate(COLUMN_NAMES[:4]):
-        wrong = ~(prices[i] > 0) | np.isinf(prices[i])
+        wrong = np.isnan(prices[i]) | not_positive(prices[i])
         if bool(wrong.any()):
             row = int(np.argmax(wrong))
             rest = int(wrong.sum()) - 1
@@ -149,8 +150,7 @@ def check_prices(prices: NDArray[np.float64], place: Place, *, repair: bool) -> 
     if bool(crossed.any()):
         row = int(np.argmax(crossed))
         raise DataError(f"{place(row)}: high {high[row]:g} is below low {low[row]:g}")
-    top, bottom = np.maximum(open_, close), np.minimum(open_, close)
-    narrow = (high < top) | (low > bottom)
+    narrow = not_held(prices)
     if not bool(narrow.any()):
         return []
     if not repair:
@@ -160,8 +160,8 @@ def check_prices(prices: NDArray[np.float64], place: Place, *, repair: bool) -> 
             f"{low[row]:g} and high {high[row]:g} ({int(narrow.sum())} bars); repair to widen "
             "such bars"
         )
-    np.maximum(high, top, out=high)
-    np.minimum(low, bottom, out=low)
+    np.maximum(high, np.maximum(open_, close), out=high)
+    np.minimum(low, np.minimum(open_, close), out=low)
     n_bars = int(narrow.sum())
     return [Finding("ranges_widened", n_bars, f"{n_bars} bars widened to hold open and close")]
 
@@ -188,13 +188,13 @@ def check_quotes(columns: BarColumns) -> list[Finding]:
     if columns.bid is None or columns.ask is None:
         return []
     missing = np.isnan(columns.bid).any(axis=0) | np.isnan(columns.ask).any(axis=0)
-    crossed = (columns.bid[3] > columns.ask[3]) | (columns.bid[0] > columns.ask[0])
+    across = crossed(columns.bid, columns.ask)
     findings = []
     if missing.any():
         n_bars = int(missing.sum())
         findings.append(Finding("quotes_missing", n_bars, f"{n_bars} bars without bid or ask"))
-    if crossed.any():
-        n_bars = int(crossed.sum())
+    if across.any():
+        n_bars = int(across.sum())
         text = f"{n_bars} bars open or close with the bid above the ask"
         findings.append(Finding("quotes_crossed", n_bars, text))
     return findings

@@ -174,6 +174,8 @@ def findings_chart(
     figure.update_yaxes(
         title_text="Price" + (" (log scale)" if spans else ""), tickformat=",.6~g",
         type="log" if spans else "linear",
+        # 1, 2 and 5 of each power of ten: more would lie on each other.
+        dtick="D2" if spans else None,
         range=[np.log10(low), np.log10(high)] if spans else [low, high],
     )  # fmt: skip
     return figure

@@ -10,19 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.errors import DataError
+from market_data.checks import spacing, timeframe_of
 from market_data.columns import BarColumns
 from market_data.listings import read_listings
 from market_data.quality.checking import Checked, check_columns
 from market_data.quality.limits import LIMITS, Limits
 from market_data.securities import companies_of
-from market_data.timeframes import (
-    DAY_NS,
-    HOUR_NS,
-    SECOND_NS,
-    Timeframe,
-    name_of_length,
-    parse_timeframe,
-)
+from market_data.timeframes import DAY_NS, Timeframe, parse_timeframe
 
 if TYPE_CHECKING:
     from market_data.store import Store
@@ -76,7 +70,7 @@ def check_file(
     try:
         raw = read_raw(path, symbol)
         name = raw.symbol or path.name.split(".")[0].split("_")[0].upper()
-        usual = _usual_timeframe(raw.times.ns)
+        usual = timeframe_of(spacing(np.unique(raw.times.ns)))
         if not timeframe and not usual:
             raise DataError("the distances between bars tell no timeframe; state it")
         frame = parse_timeframe(timeframe or usual)
@@ -118,21 +112,6 @@ def check_file(
     )  # fmt: skip
     columns = BarColumns(ts, ts // DAY_NS, prices, raw.bid, raw.ask, raw.halted).select(order)
     return CheckedFile(checked, columns)
-
-
-def _usual_timeframe(times: NDArray[np.int64]) -> str:
-    """Return the timeframe that the most frequent distance means, or ''."""
-    distances = np.diff(np.unique(times))
-    if distances.shape[0] == 0:
-        return ""
-    lengths, counts = np.unique(distances, return_counts=True)
-    usual = int(lengths[np.argmax(counts)])
-    # Clock changes move a day's open by an hour, and holidays a week's.
-    if 6 * DAY_NS < usual < 8 * DAY_NS:
-        return "1w"
-    if usual >= DAY_NS - HOUR_NS:
-        return "1d" if usual < 6 * DAY_NS else ""
-    return name_of_length(usual) if usual % SECOND_NS == 0 else ""
 
 
 def _file_times(ns: NDArray[np.int64], aware: bool, frame: Timeframe) -> NDArray[np.int64]:

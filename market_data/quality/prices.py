@@ -8,6 +8,7 @@ from market_data.columns import PRICE_NAMES
 from market_data.quality.findings import QualityFinding, Severity
 from market_data.quality.habits import runs
 from market_data.quality.subject import Flags, Subject
+from market_data.rules import not_held, not_positive
 
 
 def missing_prices(subject: Subject) -> tuple[list[QualityFinding], Flags]:
@@ -30,8 +31,7 @@ def nonpositive_prices(subject: Subject) -> tuple[list[QualityFinding], Flags]:
     prices = subject.prices[:4]
     if np.nanmin(prices, initial=np.inf) > 0 and np.nanmax(prices, initial=0.0) < np.inf:
         return [], np.zeros(subject.n_bars, np.bool_)
-    with np.errstate(invalid="ignore"):
-        wrong = (prices <= 0) | np.isinf(prices)
+    wrong = not_positive(prices)
     bars: Flags = np.any(wrong, axis=0)
     starts, stops = runs(bars)
 
@@ -59,15 +59,14 @@ def ohlc_order(subject: Subject, whole: Flags) -> tuple[list[QualityFinding], Fl
         Bars that have all four prices, above 0.
     """
     open_, high, low, close = subject.prices[:4]
-    with np.errstate(all="ignore"):
-        top, bottom = np.maximum(open_, close), np.minimum(open_, close)
-        bars = (high < top) | (low > bottom) | (high < low)
+    bars = not_held(subject.prices)
     bars &= whole
     at = np.flatnonzero(bars)
     if at.shape[0] == 0:
         return [], bars
     excess = np.zeros(subject.n_bars)
-    over = np.maximum(np.maximum(top[at] / high[at], low[at] / bottom[at]), low[at] / high[at])
+    top, bottom = np.maximum(open_[at], close[at]), np.minimum(open_[at], close[at])
+    over = np.maximum(np.maximum(top / high[at], low[at] / bottom), low[at] / high[at])
     excess[at] = over - 1.0
     bars &= excess > subject.limits.ohlc
     starts, stops = runs(bars)

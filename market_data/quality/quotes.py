@@ -7,6 +7,7 @@ import numpy as np
 from market_data.quality.findings import QualityFinding, Severity
 from market_data.quality.habits import habit, runs, usual_by_bucket
 from market_data.quality.subject import N_BUCKETS, FloatArray, Int64Array, Subject
+from market_data.rules import crossed
 
 _TOP = (0, 3)  # Quotes of one instant: those of open and of close.
 
@@ -16,11 +17,10 @@ def crossed_quotes(subject: Subject) -> list[QualityFinding]:
     bid, ask = subject.bid, subject.ask
     if bid is None or ask is None:
         return []
-    crossed = (bid[0] > ask[0]) & (ask[0] > 0)
-    crossed |= (bid[3] > ask[3]) & (ask[3] > 0)
-    if not crossed.any():
+    across = crossed(bid, ask)
+    if not across.any():
         return []
-    starts, stops = runs(crossed)
+    starts, stops = runs(across)
     depth = np.array([
         float(max((bid[k, a] / ask[k, a] - 1.0) * 100.0 for k in _TOP)) for a in starts
     ])  # fmt: skip
