@@ -59,7 +59,7 @@ def noise_paths(
     )
     sleeves = [_NoisySleeve(one, options) for one in backtest.sleeves]
     n = options.n_noise
-    points = points_of(len(sessions))
+    points = points_of(len(sessions), n)
     growth = np.empty((n, len(points)))
     final, depths = np.empty(n), np.empty(n)
     ruined, n_trades = np.empty(n, bool), np.empty(n, np.int64)

@@ -16,6 +16,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 N_PATHS_MAX = 100_000
 # Points of a band over trades or sessions; more say nothing in a picture.
 N_BAND_POINTS = 400
+N_BAND_CELLS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +110,14 @@ def check_options(options: MonteCarloOptions) -> None:
         )
 
 
-def points_of(n: int) -> NDArray[np.int64]:
-    """Return at most `N_BAND_POINTS` places of n, the first and the last among them."""
-    return np.unique(np.linspace(0, n - 1, min(n, N_BAND_POINTS)).round().astype(np.int64))
+def points_of(n: int, n_paths: int) -> NDArray[np.int64]:
+    """Return places of n at which a band is drawn, the first and the last among them.
+
+    At most `N_BAND_POINTS`, and fewer of very many paths, whose equity there is
+    kept until the quantiles are known.
+    """
+    most = max(2, min(n, N_BAND_POINTS, N_BAND_CELLS // n_paths))
+    return np.unique(np.linspace(0, n - 1, most).round().astype(np.int64))
 
 
 def deepest(equity: FloatArray) -> FloatArray:

@@ -58,7 +58,7 @@ def order_paths(
         Whether trades are drawn with replacement, or all are shuffled.
     """
     n_paths, n_trades = options.n_orders, len(shares)
-    points = points_of(n_trades + 1)
+    points = points_of(n_trades + 1, n_paths)
     growth = np.empty((n_paths, len(points)))
     final, depths = np.empty(n_paths), np.empty(n_paths)
     ruined = np.empty(n_paths, bool)

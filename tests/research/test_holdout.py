@@ -274,3 +274,34 @@ def test_interrupted_study_leaves_neither_folder_nor_row(engine, store, request_
             )  # fmt: skip
     assert not (tmp_path / "home").exists()
     assert list_studies(engine) == []
+
+
+@pytest.mark.parametrize(
+    ("run", "options"),
+    [
+        (run_recorded_sweep, ChoiceOptions()),
+        (run_optimisation, OptimisationOptions(n_trials=40, n_batch=10)),
+        (run_walk_forward, WalkForwardOptions(n_windows=4)),
+    ],
+)
+def test_interrupted_study_run_again_gives_what_it_would_have_given_and_counts_once(
+    engine, store, request_, tmp_path, run, options
+):
+    values = {"fast": (3.0, 5.0, 7.0, 9.0), "slow": (20.0, 25.0, 30.0)}
+    whole = run(engine, request_, values, store, options, home=tmp_path / "home")
+    files = {path.name: path.read_bytes() for path in whole.directory.iterdir()}
+
+    def interrupt(done: int, total: int, label: str = "") -> None:
+        if done >= total / 2:
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(
+                engine, request_, values, store, options, home=tmp_path / "home",
+                progress=interrupt,
+            )  # fmt: skip
+    # What was there before stays whole, and another try writes the same bytes over it.
+    again = run(engine, request_, values, store, options, home=tmp_path / "home")
+    assert {path.name: path.read_bytes() for path in again.directory.iterdir()} == files
+    assert len(list_studies(engine)) == 1

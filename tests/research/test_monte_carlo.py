@@ -16,7 +16,7 @@ from research.backtest import BacktestRequest, run_backtest
 from research.entry_noise import _NoisySleeve, noise_paths, spread_of
 from research.monte_carlo import monte_carlo
 from research.monte_carlo_files import write_monte_carlo
-from research.monte_carlo_paths import MonteCarloOptions
+from research.monte_carlo_paths import MonteCarloOptions, points_of
 from research.trade_orders import order_paths
 from research.writing import write_result
 from tests.research.study_bars import TREND, noise, noise_store, store_bars
@@ -62,6 +62,15 @@ def test_three_trades_worked_by_hand():
     drawn = order_paths(shares, 100.0, options, np.random.default_rng(1), replace=True)
     # Three losses in a row, one in 27 paths, leave an eighth.
     assert (drawn.final_equity == 12.5).mean() == pytest.approx(1 / 27, abs=0.015)
+
+
+@pytest.mark.parametrize(
+    ("n", "n_paths", "expected"), [(1000, 5_000, 400), (1000, 100_000, 100), (3, 100_000, 3)]
+)
+def test_bands_of_many_paths_keep_fewer_points(n, n_paths, expected):
+    points = points_of(n, n_paths)
+    assert len(points) == expected
+    assert (points[0], points[-1]) == (0, n - 1)
 
 
 def test_a_trade_that_loses_more_than_all_leaves_nothing():
