@@ -180,7 +180,8 @@ def _print(report: IngestionReport) -> None:
                     f"{one.symbol} {part.part}: {part.n_withdrawn} stored bars are not in "
                     f"{report.source}'s answer any more; they stay"
                 )
-        for line in one.notes:
+        told = dict.fromkeys(line for part in one.partitions for line in part.notes)
+        for line in (*told, *one.notes):
             warning_line(f"{one.symbol}: {line}")
     names = ["symbol", "asked", "new", "revised", "unchanged", "actions", "outcome"]
     rows = [

@@ -118,7 +118,7 @@ class Judge:
         self._joins_stored = joins_stored
         self._aware = opened.bars.times.aware
         self._stretches = opened.rows.stretches(symbol)
-        self._file_findings = _file_findings(opened.bars)
+        self._file_findings = file_findings(opened.bars)
         self.frame = self._timeframe()
         if not self.frame.intraday:
             self._stretches = [None]
@@ -267,7 +267,8 @@ class Judge:
         return ns, n_turns
 
 
-def _file_findings(bars: BarFile) -> list[Finding]:
+def file_findings(bars: BarFile) -> list[Finding]:
+    """Return what is to be known of a file as a whole, once all of it was read."""
     findings = []
     ignored = bars.layout.ignored
     if ignored:

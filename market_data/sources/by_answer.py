@@ -22,6 +22,7 @@ from market_data.sources.coverage import (
     write_coverage,
 )
 from market_data.sources.keeping import (
+    NOT_OVER,
     Run,
     is_stored,
     keep,
@@ -98,15 +99,17 @@ def ingest_answers(run: Run) -> None:
 def _try_page(
     run: Run, page: FetchedBars, splits: NDArray[np.void], asked: tuple[int, int]
 ) -> bool:
-    """Keep a page, or report why not; return whether it was kept."""
+    """Keep a page, or report why not; return whether all of it was kept."""
     try:
-        run.reports.append(_keep_page(run, page, splits, asked))
+        report = _keep_page(run, page, splits, asked)
     except AnotherCompany:
         raise
     except DataError as error:
         _report_failure(run, page, error)
         return False
-    return True
+    run.reports.append(report)
+    # What was left out comes with the same file the next time.
+    return all(found.name != NOT_OVER for found in report.findings)
 
 
 def _report_failure(run: Run, page: FetchedBars, error: DataError) -> None:

@@ -21,6 +21,7 @@ from foundation.clock import Clock, SystemClock
 from foundation.errors import DataError
 from market_data.action_records import ACTION_RECORD, as_records
 from market_data.actions_file import actions_beside, read_actions_file
+from market_data.judging import file_findings
 from market_data.opening import ZIP_SUFFIX, file_digest, find_file, list_members
 from market_data.raw import RawBars
 from market_data.reading import BarFile
@@ -145,7 +146,7 @@ class FilesSource:
                     if not elsewhere:
                         errors.append(f"{label}: {error}")
                     continue
-                for raw in _pages(rows):
+                for i_page, raw in enumerate(_pages(rows)):
                     yield FetchedBars(
                         raw=raw,
                         zone=self.timezone,
@@ -153,6 +154,7 @@ class FilesSource:
                         retrieved_at=self.clock.now(),
                         # Of the bytes that were read, should the file have changed since.
                         sha256=bars.digest,
+                        findings=() if i_page else tuple(file_findings(bars)),
                     )
         if errors:
             raise DataError("; ".join(errors))

@@ -13,6 +13,7 @@ from foundation.clock import Clock
 from foundation.errors import DataError
 from foundation.progress import Progress
 from market_data.action_records import ACTION_RECORD, known_actions
+from market_data.checks import Finding
 from market_data.columns import BarColumns
 from market_data.provenance import Provenance
 from market_data.sessions import SessionTable, date_of, days_of
@@ -44,6 +45,9 @@ from market_data.sources.reports import (
 )
 from market_data.store import Store, base_symbol
 from market_data.timeframes import Timeframe
+
+# Bars of a file that will be others when it is read again.
+NOT_OVER = "not_over"
 
 
 @dataclass(slots=True)
@@ -117,8 +121,8 @@ def keep(
         drop_unscheduled=run.options.drop_unscheduled,
         sparse=not run.source.whole_answers,
     )
-    chosen = completed(columns, outside, table, run.frame, run.now_ns)
-    chosen &= (columns.session >= partition.first) & (columns.session <= partition.last)
+    over = completed(columns, outside, table, run.frame, run.now_ns)
+    chosen = over & (columns.session >= partition.first) & (columns.session <= partition.last)
     provenance = Provenance(
         run.source.name,
         _request_of(pages),
@@ -126,9 +130,15 @@ def keep(
         digest_of_pages([page.sha256 for page in pages]),
     )
     notes = tuple(dict.fromkeys(note for page in pages for note in page.notes))
+    findings = (*(one for page in pages for one in page.findings), *findings)
+    days = partition.days
+    if run.source.whole_answers:
+        # What it has was not asked for by days.
+        days = f"{date_of(int(columns.session[0]))} to {date_of(int(columns.session[-1]))}"
+        findings = (*findings, *_not_over(columns.select(~over)))
     report = PartitionReport(
         partition.part,
-        partition.days,
+        days,
         EMPTY,
         request=provenance.request,
         sha256=provenance.sha256,
@@ -149,6 +159,15 @@ def keep(
         n_unchanged=found.n_unchanged,
         n_withdrawn=found.n_withdrawn,
     )
+
+
+def _not_over(columns: BarColumns) -> list[Finding]:
+    """Tell of bars that are left out because something may be added to them yet."""
+    if not columns.n_bars:
+        return []
+    first = moment_of(int(columns.ts[0]))
+    text = f"{columns.n_bars} bars are not over yet, first at {first:%Y-%m-%dT%H:%MZ}: left out"
+    return [Finding(NOT_OVER, columns.n_bars, text)]
 
 
 def _request_of(pages: Sequence[FetchedBars]) -> str:
@@ -177,6 +196,9 @@ def _write(
             last_ns=int(columns.ts[-1]),
             with_quarantined=True,
         )
+        if run.source.whole_answers:
+            # Its next page, or another file, has what comes before and after.
+            stored = stored.select((stored.ts >= columns.ts[0]) & (stored.ts <= columns.ts[-1]))
     found = compare(columns, stored, asked, any_scale=run.options.overwrite)
     if found.n_revised and not run.options.overwrite:
         other = other_source(found.revised_ts, store.read_provenance(symbol, name), run.source.name)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market_data.action_records import ACTION_RECORD
+from market_data.checks import Finding
 from market_data.raw import RawBars
 from market_data.times import FileTimes
 
@@ -96,6 +97,8 @@ class FetchedBars:
         Of the prices; empty when the source does not say.
     notes : tuple of str
         What was done to the source's numbers, one line each.
+    findings : tuple of Finding
+        Of the source's own, such as columns of a file that mean nothing.
     """
 
     raw: RawBars
@@ -105,6 +108,7 @@ class FetchedBars:
     sha256: str
     currency: str = ""
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

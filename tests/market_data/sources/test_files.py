@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from foundation.clock import FixedClock
 from foundation.errors import DataError
 from market_data.ingestion import IngestionOptions, ingest
 from market_data.opening import file_digest
@@ -23,7 +24,7 @@ from market_data.sessions import days_of
 from market_data.sources.files import FilesSource
 from market_data.store import Store
 from market_data.timeframes import MINUTE_NS
-from tests.market_data.sources.making import day, local_days, minutes
+from tests.market_data.sources.making import day, local_days, minutes, moment
 from tests.market_data.sources.servers import Series
 from tests.market_data.sources.test_ingestion import files_of, only
 
@@ -342,6 +343,60 @@ def test_the_sha256_is_that_of_the_bytes_that_were_read(store, series, tmp_path,
     bring(store, FilesSource(path))
     (part,) = store.read_provenance("ACME", "1d")
     assert part.provenance.sha256 == hashlib.sha256(whole.encode()).hexdigest()
+
+
+def test_what_a_file_is_as_a_whole_is_told_once(store, xnys, tmp_path, monkeypatch):
+    monkeypatch.setattr("market_data.sources.files.FEWEST_TO_SPLIT", 10)
+    text = as_minutes(minutes(xnys, "2024-01-30", "2024-02-02"))
+    path = tmp_path / "ACME.csv"
+    header, *lines = text.splitlines()
+    path.write_text("\n".join([f"{header},exchange", *(f"{line},N" for line in lines)]))
+    one = bring(store, FilesSource(path, calendar="XNYS"), timeframe="1m")
+    assert [[found.name for found in part.findings] for part in one.partitions] == [
+        ["columns_ignored", "no_final_newline"],
+        [],
+    ]
+    # The days that it has, as New York counts them.
+    assert [part.days for part in one.partitions] == [
+        "2024-01-30 to 2024-01-31",
+        "2024-02-01 to 2024-02-02",
+    ]
+
+
+def test_bars_that_are_not_over_are_told_and_come_with_the_same_file_later(store, xnys, tmp_path):
+    series = minutes(xnys, "2024-01-02", "2024-01-02")
+    path = tmp_path / "ACME.csv"
+    path.write_text(as_minutes(series))
+    source = FilesSource(path, calendar="XNYS")
+    for at, n_bars in (("2024-01-02T15:30", 60), ("2024-01-02T21:30", 390)):
+        clock = FixedClock(moment(at))
+        one = only(ingest(store, source, ["ACME"], "1m", clock=clock))
+        found = {found.name: found for found in one.partitions[0].findings}
+        assert store.read_columns("ACME", "1m")[0].n_bars == n_bars
+        assert ("not_over" in found) == (n_bars < 390)
+    assert only(ingest(store, source, ["ACME"], "1m", clock=clock)).partitions == ()
+
+
+def test_a_session_in_two_months_of_a_file_has_lost_no_bars(store, fx, tmp_path, monkeypatch):
+    """New York's evening of 31 January is the session of 1 February."""
+    monkeypatch.setattr("market_data.sources.files.FEWEST_TO_SPLIT", 10)
+    series = minutes(fx, "2024-01-30", "2024-02-05", step=30)
+    path = tmp_path / "EURUSD.csv"
+    path.write_text(as_minutes(series))
+    source = FilesSource(path, calendar="FX")
+    assert not bring(store, source, "EURUSD", "30m").failed
+    again = bring(store, source, "EURUSD", "30m", full=True)
+    assert [part.outcome for part in again.partitions] == ["unchanged", "unchanged"]
+    assert (again.total("n_withdrawn"), again.total("n_unchanged")) == (0, series.ns.shape[0])
+
+
+def test_a_bar_that_a_changed_file_has_no_longer_is_told(store, series, tmp_path):
+    path = tmp_path / "acme.csv"
+    lines = as_csv(series).splitlines(keepends=True)
+    path.write_text("".join(lines))
+    bring(store, FilesSource(path))
+    path.write_text("".join(lines[:7] + lines[8:]))
+    assert bring(store, FilesSource(path)).total("n_withdrawn") == 1
 
 
 def test_an_archive_that_is_cut_off_does_not_stop_the_files_after_it(store, series, tmp_path):
