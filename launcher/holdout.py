@@ -41,7 +41,7 @@ def lock(
     Example: [bold]quarterdeck holdout lock examples/macd_trend.yaml --share 0.2[/]
     """
     first_session = options.session_date(first, "--from")
-    from research.holdout import describe_locks
+    from research.holdout import describe_locks, seen_before
     from research.holdout import lock as lock_it
 
     request, store = study_options.request_of(
@@ -51,13 +51,19 @@ def lock(
         found = lock_it(
             engine, request, store, first_session=first_session, share=share, reason=why, by=by
         )
+        n_seen = seen_before(engine, found, store)
     if json:
-        print_json({"strategy": found.name, **describe_locks([found])[0]})
+        print_json({"strategy": found.name, "n_seen_before": n_seen, **describe_locks([found])[0]})
         return
     print(
         f"{found.name} on {', '.join(found.instruments)} ({found.timeframe}): sessions from "
         f"{found.first_session} on are locked."
     )
+    if n_seen:
+        print(
+            f"{n_seen:,} {'backtest or study' if n_seen == 1 else 'backtests and studies'} on record "
+            "saw some of them before: what was learned there can't be unlearned."
+        )
 
 
 @app.command("open")

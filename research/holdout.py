@@ -23,15 +23,26 @@ from foundation.errors import DataError, SpecError
 from foundation.progress import Progress, silent
 from market_data.listings import read_listings
 from market_data.store import Store, base_symbol
+from market_data.timeframes import DAY_NS
 from research.backtest import BacktestRequest, ReadyBacktest, load_instrument, run_backtest
 from research.summary import Summary
 from research.writing import write_result
-from strategies.studies import LockedPeriod, find_locks, lock_period, record_opening
+from strategies.data_use import list_uses
+from strategies.runs import list_runs
+from strategies.studies import (
+    LockedPeriod,
+    find_locks,
+    list_studies,
+    lock_period,
+    record_opening,
+)
 from strategies.versions import save_version
 from trading.document import canonical
 from trading.expressions.strategy import bind, resolve_strategy
 
 SHARE = 0.2
+# More runs of one strategy than anybody makes.
+N_RUNS_MAX = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +327,27 @@ def record_looks(
             clock=clock,
         )
     return seen
+
+
+def seen_before(engine: Engine, locked: LockedPeriod, store: Store) -> int:
+    """Return how many backtests and studies of the strategy saw a locked period before it was locked.
+
+    By the record: each one less that the period is worth.
+    """
+    names = names_of(locked.instruments, store)
+    first_ns = (locked.first_session - date(1970, 1, 1)).days * DAY_NS
+    own = {run.run_id for run in list_runs(engine, name=locked.name, limit=N_RUNS_MAX)}
+    own |= {study.study_id for study in list_studies(engine, name=locked.name)}
+    return len(
+        {
+            use.run_id
+            for use in list_uses(engine)
+            if use.run_id in own
+            and base_symbol(use.bars.symbol) in names
+            and use.bars.last_ns >= first_ns
+            and use.bars.read_at < locked.locked_at
+        }
+    )
 
 
 def describe_locks(locks: Sequence[LockedPeriod]) -> list[dict[str, Any]]:

@@ -156,6 +156,13 @@ def test_no_command_sees_locked_sessions_without_a_record(run, strategy, tmp_pat
     assert len(json.loads(run("holdout", "show", "--json").out)[0]["openings"]) == 1
 
 
+def test_lock_says_what_was_seen_before(run, strategy, tmp_path):
+    run("backtest", strategy, "--no-report", "--out", tmp_path / "r")
+    run("sweep", strategy, *SETS)
+    said = run("holdout", "lock", strategy).out
+    assert "2 backtests and studies on record saw some of them before" in said
+
+
 def test_monte_carlo_of_a_result_from_before_the_lock_is_a_look(run, strategy, tmp_path):
     assert run("backtest", strategy, "--no-report", "--out", tmp_path / "r").code == 0
     run("holdout", "lock", strategy)

@@ -19,6 +19,7 @@ from research.holdout import (
     locks_of,
     looks_recorder,
     open_period,
+    seen_before,
 )
 from research.optimisation import OptimisationOptions
 from research.parameter_sets import declared_values
@@ -185,6 +186,23 @@ def test_study_that_saw_sessions_which_were_locked_meanwhile_is_refused(
         )  # fmt: skip
     assert not (tmp_path / "home").exists()
     assert list_studies(engine) == []
+
+
+def test_what_was_seen_before_the_lock_is_told(engine, store, request_, tmp_path):
+    values = {"fast": (3.0, 5.0), "slow": (20.0, 30.0)}
+    before = FIRST_LOCKED - timedelta(days=1)
+    for end in (before, FIRST_LOCKED, None):
+        run_recorded_sweep(
+            engine, replace(request_, end=end), values, store, ChoiceOptions(), home=tmp_path
+        )
+    other = replace(request_, symbols=("OTHER",))
+    run_recorded_sweep(engine, other, values, store, ChoiceOptions(), home=tmp_path)
+    found = lock(engine, request_, store, by="ada")
+    # Of four sweeps, one ended before and one was of another instrument.
+    assert seen_before(engine, found, store) == 2
+    run_recorded_sweep(engine, request_, values, store, ChoiceOptions(), home=tmp_path)
+    open_period(engine, request_, store, home=tmp_path, reason="a look")
+    assert seen_before(engine, found, store) == 2
 
 
 def test_lock_can_not_be_moved(engine, store, request_):
