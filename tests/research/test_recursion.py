@@ -14,8 +14,10 @@ from market_data.loading import LoadedBars
 from market_data.sample_set import load_sample
 from market_data.store import Store
 from research.backtest import BacktestRequest
+from research.look_ahead import check_look_ahead
 from research.recursion import (
     TOLERANCE,
+    RecursionReport,
     check_recursion,
     choose_starts,
     history_start,
@@ -24,6 +26,7 @@ from research.recursion import (
 from tests.trading.making import random_bars, strategy
 from trading.document import document_from, load_document
 from trading.expressions.strategy import resolve_strategy
+from trading.indicators.kernels import INDICATORS
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 
@@ -216,3 +219,49 @@ def test_difference_is_relative_to_the_value_or_to_the_usual_size():
     assert found[2] == 0.0
     assert np.isnan(found[3:]).all()
     assert not (np.nan < TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("for_values", "for_decisions", "recommended"),
+    [
+        (99, 198, 198),  # A value within the tolerance was still across a threshold.
+        (792, 396, 792),
+        (None, 396, 396),
+        (99, None, None),  # No tested warm-up makes the decisions alike.
+    ],
+)
+def test_the_warm_up_to_give_is_enough_for_values_and_decisions(
+    for_values, for_decisions, recommended
+):
+    report = RecursionReport(
+        instruments=("AAPL",), n_starts=1, n_runs=2, declared={"1d": 99}, declared_bars=99,
+        tests=(), settlings=(), bars_for_values=for_values, bars_for_decisions=for_decisions,
+    )  # fmt: skip
+    assert report.recommended_bars == recommended
+    assert report.passed == (for_decisions is not None)
+
+
+KERNELS = sorted(INDICATORS)
+
+
+def test_every_kernel_passes_both_checks_and_settles_within_a_tested_warm_up(sample):
+    # One strategy with all of them, which trades on a value that forgets at once.
+    lines = "\n".join(f'  x_{name}: "{name}()"' for name in KERNELS)
+    document = f"""
+name: every-kernel
+timeframe: 1d
+instruments: [AAPL]
+indicators:
+{lines}
+enter_long: x_roc > 0
+exit_long: x_roc < 0
+"""
+    request = BacktestRequest(load_document(document))
+    ahead = check_look_ahead(request, sample, n_cuts=8)
+    assert ahead.passed, ahead.differences
+    report = check_recursion(request, sample, n_starts=2)
+    assert report.passed
+    assert report.bars_for_values is not None
+    # Sums over all bars alone keep a difference, and it is known for what it is.
+    never = {one.name for one in report.settlings if one.settled_after is None}
+    assert never <= {"indicator x_obv", "indicator x_ad"}
