@@ -192,6 +192,7 @@ def merge(
         "quarantined": report.quarantined,
         "widened": int(merged.widened.sum()),
         "outside_calendar": merged.dropped,
+        "in_no_source": report.elsewhere,
         "prices_by_rule": report.rules,
         "provenance": str(place),
     }
@@ -209,6 +210,11 @@ def merge(
     print_table(["prices by rule", *merged.sources], rows, numbers=merged.sources)
     if merged.dropped:
         warning_line(f"{merged.dropped:,} bars are in no session of the calendar and were left out")
+    if report.elsewhere:
+        warning_line(
+            f"{report.elsewhere:,} stored bars of {symbol} are in none of the sources and stay as "
+            "they are"
+        )
     print(f"source and rule of each price: {place}")
 
 

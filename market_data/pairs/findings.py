@@ -48,7 +48,9 @@ def describe(
 ) -> tuple[str, ...]:
     """Return what there is to say of a pair, what weighs most first."""
     names = (a.name, b.name)
-    said = [_sentence(describe_offset(found.offset, found.grid, a.columns.ts, names))]
+    i_first = int(found.matched.i_a[0])
+    offset = describe_offset(found.offset, found.grid, a.columns.ts, names, i_first=i_first)
+    said = [_sentence(offset)]
     if found.wrong_clock:
         wrong = a.name if found.wrong_clock == "a" else b.name
         said.append(
@@ -63,6 +65,7 @@ def describe(
         said += _history_sentences(a, b, found, sessions)
     said += _missing_sentences(bars, names)
     said += _price_sentences(bars, tolerance, names)
+    said += _quote_sentences(a, b)
     said += _volume_sentences(volume, bars, names)
     return tuple(said)
 
@@ -302,6 +305,27 @@ def _range_sentences(
                 "counts trades that the other leaves out."
             ]
     return []
+
+
+def _quote_sentences(a: SourceSeries, b: SourceSeries) -> list[str]:
+    said = []
+    for one in (a, b):
+        bid, ask = one.columns.bid, one.columns.ask
+        if bid is None or ask is None:
+            continue
+        spread = ask[[0, 3]] - bid[[0, 3]]
+        quoted = np.isfinite(spread).all(axis=0)
+        if not quoted.any():
+            continue
+        text = f"{one.name}'s bid and ask are usually {np.median(spread[1, quoted]):.6g} apart"
+        n_crossed = int((spread[:, quoted] < 0).any(axis=0).sum())
+        if n_crossed:
+            text += (
+                f"; in {n_crossed:,} of {int(quoted.sum()):,} bars the bid is above the ask at "
+                "open or close"
+            )
+        said.append(text + ".")
+    return said
 
 
 def _volume_sentences(volume: VolumeScale, bars: PairBars, names: tuple[str, str]) -> list[str]:

@@ -58,6 +58,9 @@ class MergeReport:
         Bars that are new in quarantine.
     undecided : int
         Bars that no rule could decide; some may have been released before.
+    elsewhere : int
+        Stored bars of the instrument that none of the sources has; they stay
+        as they are, and have no provenance by bar.
     rules : dict
         Number of prices by rule and source.
     """
@@ -67,6 +70,7 @@ class MergeReport:
     changed: int
     quarantined: int
     undecided: int
+    elsewhere: int
     rules: dict[str, dict[str, int]]
 
 
@@ -219,7 +223,15 @@ def merge_stored(
     write_bar_provenance(store, symbol, timeframe, merged, rules)
     changes = store.read_revisions(symbol, timeframe).slice(revised)
     changed = np.unique(column_values(changes["ts"], "i8")).shape[0]
-    return MergeReport(merged, series, int(changed), n_new, int(bad.shape[0]), count_rules(merged))
+    return MergeReport(
+        merged,
+        series,
+        int(changed),
+        n_new,
+        int(bad.shape[0]),
+        series.rows - merged.columns.n_bars,
+        count_rules(merged),
+    )
 
 
 def _in_force_or_released(held: pa.Table, revisions: pa.Table) -> NDArray[np.int64]:

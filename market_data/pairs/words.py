@@ -18,7 +18,9 @@ _PROBES = 200
 _FITTING = 0.95
 
 
-def describe_offset(offset: Offset, grid: Grid, ts_a: Int64Array, names: tuple[str, str]) -> str:
+def describe_offset(
+    offset: Offset, grid: Grid, ts_a: Int64Array, names: tuple[str, str], *, i_first: int = 0
+) -> str:
     """Return the shifts in one line.
 
     Parameters
@@ -27,6 +29,8 @@ def describe_offset(offset: Offset, grid: Grid, ts_a: Int64Array, names: tuple[s
         The first series' times.
     names : tuple of str
         Of both series.
+    i_first : int
+        First of them that both have.
     """
     a, b = names
     if not offset.claimed:
@@ -36,7 +40,7 @@ def describe_offset(offset: Offset, grid: Grid, ts_a: Int64Array, names: tuple[s
     if len(offset.distinct) == 1:
         return _constant(offset.segments[0], grid, a, b)
     parts = [
-        f"{_amount(segment.shift, grid)} from {_day(ts_a[segment.first])}"
+        f"{_amount(segment.shift, grid)} from {_day(ts_a[max(segment.first, i_first)])}"
         for segment in offset.segments
     ]
     text = f"labels of {b} less those of {a}: {', '.join(parts)}"

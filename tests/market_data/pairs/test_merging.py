@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from foundation.clock import FixedClock
 from foundation.errors import DataError
 from market_data.columns import BarColumns
 from market_data.loading import load_bars
@@ -15,6 +16,7 @@ from market_data.pairs.matching import SourceSeries
 from market_data.pairs.merging import MergeRules, RangeRule, Rule, merge_sources
 from market_data.pairs.stored import compare_stored, merge_stored, provenance_place
 from market_data.sessions import days_of
+from market_data.store import Store
 from market_data.timeframes import HOUR_NS
 from trading.instruments import Instrument
 
@@ -200,3 +202,40 @@ def test_sources_need_one_calendar(stored, days):
     stored.write_bars("X@fx", "1d", shifted, calendar="FX", source="test")
     with pytest.raises(DataError, match=r"one calendar, but X@one has XNYS and X@fx has FX"):
         compare_stored(stored, "X@one", "X@fx", "1d")
+
+
+def test_a_released_bar_is_judged_anew_when_its_values_have_changed(stored, days):
+    clock = FixedClock(NOON)
+    timed = Store(stored.home, clock=clock)
+    merge_stored(timed, "X", ["X@one", "X@two"], "1d", at=NOON)
+    clock.time = NOON + timedelta(hours=1)
+    timed.release("X", "1d", days.ts[[100]], by="ann", at=clock.now())
+    # The first source corrects its high a little: what ann saw is no more.
+    write(timed, "X@one", other(days, [(1, 100, days.prices[1, 100] + 0.02)]))
+    clock.time = NOON + timedelta(hours=2)
+    report = merge_stored(timed, "X", ["X@one", "X@two"], "1d", at=clock.now(), overwrite=True)
+    assert (report.changed, report.quarantined) == (1, 1)
+    assert load_bars(timed, "X", "1d").bars.n_bars == days.n_bars - 1
+    clock.time = NOON + timedelta(hours=3)
+    timed.release("X", "1d", days.ts[[100]], by="ann", at=clock.now())
+    # Stricter rules change no value: it stays out.
+    rules = MergeRules(quarantine_moves=0.5)
+    again = merge_stored(timed, "X", ["X@one", "X@two"], "1d", at=clock.now(), rules=rules)
+    assert again.quarantined == 0
+    assert load_bars(timed, "X", "1d").bars.n_bars == days.n_bars
+
+
+def test_a_bar_that_a_person_put_in_and_let_out_is_still_judged_by_a_merge(stored, days):
+    write(stored, "X", days)
+    late = datetime.now(UTC) + timedelta(days=1)
+    stored.quarantine("X", "1d", days.ts[[100]], reason="looked odd", by="ann", at=late)
+    stored.release("X", "1d", days.ts[[100]], by="ann", at=late)
+    assert merge_stored(stored, "X", ["X@one", "X@two"], "1d", at=NOON).quarantined == 1
+
+
+def test_stored_bars_that_no_source_has_are_told(stored, days, xnys):
+    row = int(np.searchsorted(xnys.date, days.session[-1])) + 1
+    later = BarColumns(xnys.open[[row]], xnys.date[[row]], days.prices[:, -1:])
+    write(stored, "X", later)
+    report = merge_stored(stored, "X", ["X@one", "X@two"], "1d", at=NOON)
+    assert (report.series.rows, report.elsewhere) == (days.n_bars + 1, 1)

@@ -121,6 +121,19 @@ def test_a_difference_within_the_stored_spread_is_none(minutes, xnys):
     assert beyond(compare(quoted, far, xnys)) == minutes.n_bars
 
 
+def test_quotes_are_told_with_their_spread_and_where_they_are_crossed(minutes, xnys):
+    quoted = dataclasses.replace(
+        minutes, bid=minutes.prices[:4] - 0.03, ask=minutes.prices[:4] + 0.03
+    )
+    quoted.bid[3, :7] = quoted.ask[3, :7] + 0.01
+    findings = compare(quoted, minutes, xnys).findings
+    assert (
+        f"A's bid and ask are usually 0.06 apart; in 7 of {minutes.n_bars:,} bars the bid is above "
+        "the ask at open or close." in findings
+    )
+    assert not any(one.startswith("B's bid") for one in findings)
+
+
 # Shift of time.
 
 
