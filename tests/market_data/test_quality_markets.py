@@ -1,0 +1,146 @@
+"""What markets do by themselves and is no finding: the sound twins of planted defects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+
+from market_data.columns import BarColumns
+from market_data.quality.checking import check_columns
+from market_data.quality.findings import Severity, at_least
+from market_data.sessions import days_of
+from market_data.timeframes import MINUTE_NS
+from tests.market_data import corrupting
+
+
+def found_in(columns, table, timeframe):
+    found = check_columns(
+        columns.ts, columns.prices, symbol="X", timeframe=timeframe, sessions=table,
+        bid=columns.bid, ask=columns.ask, halted=columns.halted, tick=0.01, lot=0.0,
+    )  # fmt: skip
+    return [one.check for one in at_least(found, Severity.WARNING)]
+
+
+@pytest.fixture
+def minutes(xnys):
+    bars = corrupting.sound_minutes(xnys, 3, date(2023, 2, 10))
+    return replace(bars, bid=None, ask=None, halted=None, prices=bars.prices.copy())
+
+
+def within(bars, n_sessions=8, minute=120):
+    """Return a bar in the middle of a session."""
+    day = np.unique(bars.session)[n_sessions]
+    return int(np.flatnonzero(bars.session == day)[minute])
+
+
+def move(bars, at, size):
+    """Set bars out of line with all their prices."""
+    bars.prices[:4, at] *= size
+
+
+def trade_there_and_back(bars, i):
+    """Let prices rise by 5 % within one minute and fall back within the next."""
+    p = bars.prices
+    low, high = p[3, i - 1], p[3, i - 1] * 1.05
+    p[:4, i] = low, high, low, high
+    p[:4, i + 1] = high, high, p[3, i + 1], p[3, i + 1]
+
+
+def test_a_market_that_turns_round_within_minutes_is_no_misprint(minutes, xnys):
+    i = within(minutes)
+    trade_there_and_back(minutes, i)
+    assert found_in(minutes, xnys, "1m") == []
+
+
+def test_the_same_two_minutes_reached_by_a_jump_are_misprints(minutes, xnys):
+    i = within(minutes)
+    trade_there_and_back(minutes, i)
+    p = minutes.prices
+    high = p[1, i]
+    p[:4, [i, i + 1]] = high
+    assert found_in(minutes, xnys, "1m") == ["spike"]
+
+
+def test_prices_of_the_close_that_are_gone_the_next_morning_are_no_misprint(minutes, xnys):
+    day = np.unique(minutes.session)[8]
+    last = np.flatnonzero(minutes.session == day)[-2:]
+    move(minutes, last, 1.05)
+    assert found_in(minutes, xnys, "1m") == []
+
+
+def test_prices_around_a_halt_are_no_misprint(minutes, xnys):
+    i = within(minutes)
+    move(minutes, [i, i + 1], 1.05)
+    assert found_in(minutes, xnys, "1m") == ["spike"]
+    halted = np.zeros(minutes.n_bars, bool)
+    halted[i + 1] = True
+    assert found_in(replace(minutes, halted=halted), xnys, "1m") == []
+
+
+def test_news_that_is_denied_after_two_days_is_no_misprint(xnys):
+    days = corrupting.sound_days(xnys, 4)
+    days = replace(days, bid=None, ask=None, halted=None, prices=days.prices.copy())
+    move(days, [200, 201], 1.7)
+    assert found_in(days, xnys, "1d") == ["spike"]
+    days.prices[4, 200] *= 8.0
+    assert "spike" not in found_in(days, xnys, "1d")
+
+
+def test_four_days_out_of_line_are_not_told_from_a_market(xnys):
+    days = corrupting.sound_days(xnys, 4)
+    days = replace(days, bid=None, ask=None, halted=None, prices=days.prices.copy())
+    move(days, slice(200, 204), 1.7)
+    assert "spike" not in found_in(days, xnys, "1d")
+
+
+def evening_bars(xnys):
+    """Return four weeks of twelve hours a day, with a fiftieth of the volume outside the hours."""
+    days = np.arange(days_of(date(2023, 2, 6)), days_of(date(2023, 3, 4)))
+    days = days[np.isin(days, xnys.date)]
+    row = np.searchsorted(xnys.date, days)
+    draw = np.random.default_rng(2)
+    ts = (xnys.open[row][:, None] + (np.arange(720) - 150) * MINUTE_NS).ravel()
+    inside = ((ts[:, None] >= xnys.open[row]) & (ts[:, None] < xnys.close[row])).any(axis=1)
+    close = 100.0 * np.exp(np.cumsum(draw.standard_normal(ts.shape[0]) * 3e-4))
+    prices = np.array([close, close * 1.0003, close * 0.9997, close, np.where(inside, 5e3, 100.0)])
+    prices[4] *= draw.lognormal(0, 0.3, ts.shape[0])
+    return BarColumns(ts, np.repeat(days, 720), prices), inside
+
+
+def test_an_evening_of_news_has_a_hundred_times_the_volume(xnys):
+    bars, inside = evening_bars(xnys)
+    assert found_in(bars, xnys, "1m") == []
+    evening = (bars.session == np.unique(bars.session)[10]) & ~inside
+    bars.prices[4, evening] *= 110.0
+    assert found_in(bars, xnys, "1m") == []
+
+
+def test_a_share_that_all_the_world_wants_for_a_week_is_no_wrong_unit(xnys):
+    days = corrupting.sound_days(xnys, 4)
+    days = replace(days, bid=None, ask=None, halted=None, prices=days.prices.copy())
+    week = slice(200, 208)
+    days.prices[4, week] *= 80.0
+    assert "wrong_volume_unit" in found_in(days, xnys, "1d")
+    middle = np.sqrt(days.prices[1, week] * days.prices[2, week])
+    days.prices[1, week], days.prices[2, week] = middle * 1.15, middle / 1.15
+    assert "wrong_volume_unit" not in found_in(days, xnys, "1d")
+
+
+def test_volume_that_varies_by_tens_from_day_to_day_is_in_no_wrong_unit(xnys):
+    days = corrupting.sound_days(xnys, 4)
+    days = replace(days, bid=None, ask=None, halted=None, prices=days.prices.copy())
+    draw = np.random.default_rng(8)
+    days.prices[4] = np.ceil(1e5 * draw.lognormal(0, 1.6, days.n_bars))
+    assert found_in(days, xnys, "1d") == []
+    days.prices[4, 200:210] *= 100.0
+    assert "wrong_volume_unit" not in found_in(days, xnys, "1d")
+
+
+def test_volume_that_grows_a_hundredfold_over_years_is_in_no_wrong_unit(xnys):
+    days = corrupting.sound_days(xnys, 4)
+    days = replace(days, bid=None, ask=None, halted=None, prices=days.prices.copy())
+    days.prices[4] = np.ceil(days.prices[4] * np.geomspace(1.0, 150.0, days.n_bars))
+    assert found_in(days, xnys, "1d") == []
