@@ -5,12 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import resource
 import signal
 import subprocess
 import sys
 import zipfile
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from market_data.opening import find_file
 from market_data.reading import BarFile
 from market_data.rows_by_symbol import SymbolRows
 from market_data.store import Store
+from tests.market_data.full_disk import largest_file
 
 ROOT = Path(__file__).parents[2]
 HEADER = "symbol,time,open,high,low,close,volume"
@@ -234,20 +233,9 @@ def test_a_killed_importer_leaves_the_old_series(tmp_path, store):
     assert store.read_columns("AA", "1m")[0].n_bars == 5000
 
 
-@contextmanager
-def _largest_file(n_bytes):
-    """Let no file grow beyond a size, which is how a full disk looks to a writer."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_disk_too_full_to_sort_on_is_said_in_one_line(tmp_path, store, tiny):
     path = _file(tmp_path, _bars("AA", 2000))
-    with _largest_file(20_000), pytest.raises(DataError, match="no room to sort") as caught:
+    with largest_file(20_000), pytest.raises(DataError, match="no room to sort") as caught:
         import_file(store, path, calendar="24/7")
     assert "\n" not in str(caught.value)
     assert store.list_series() == []

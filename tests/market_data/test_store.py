@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -186,23 +184,12 @@ def test_actions_and_instruments_come_back_as_written(store):
 # Faults.
 
 
-@contextmanager
-def _largest_file(n_bytes):
-    """Let no file grow beyond a size, which is how a full disk looks to a writer."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_full_disk_leaves_the_stored_series_whole(store):
     write(store, minutes(date(2024, 1, 5)))
     before = _content(store.home)
     large = minutes(date(2024, 1, 8), 20_000)
     large.prices[:] = np.random.default_rng(1).random(large.prices.shape)
-    with _largest_file(10_000), pytest.raises(DataError, match="no space left") as caught:
+    with largest_file(10_000), pytest.raises(DataError, match="no space left") as caught:
         write(store, join(large))
     assert "\n" not in str(caught.value)
     assert _content(store.home) == before
@@ -222,7 +209,9 @@ import os, signal, sys
 from datetime import date
 import market_data.store as module
 from market_data.store import Store
+from tests.market_data.full_disk import largest_file
 from tests.market_data.making import join, minutes, write
+from tests.market_data.full_disk import largest_file
 store = Store(sys.argv[1])
 """
 

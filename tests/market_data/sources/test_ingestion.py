@@ -16,6 +16,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from foundation.clock import FixedClock
 from foundation.errors import DataError
 from foundation.home import CHECKOUT
 from foundation.objects import ObjectPath
@@ -25,6 +26,7 @@ from market_data.sessions import days_of
 from market_data.store import Store
 from market_data.timeframes import MINUTE_NS
 from tests.local_s3 import make_bucket, s3_server
+from tests.market_data.full_disk import largest_file
 from tests.market_data.sources.making import (
     day,
     local_days,
@@ -588,3 +590,55 @@ def test_the_lock_of_one_symbol_does_not_stop_another(store, alpaca, alpaca_serv
         thread.join()
     assert not any(report.failed for report in reports.values())
     assert store.symbols() == ["AAPL", "MSFT"]
+
+
+def test_a_bar_that_is_revised_between_two_pages_is_refused_once(
+    store, alpaca, alpaca_server, bars, clock
+):
+    """A late bar moves the pages: one bar stands on both, before and after its revision."""
+    answered = alpaca_server.answer
+    n_bar_pages = 0
+
+    def answer(path, query, headers):
+        nonlocal n_bar_pages
+        if path.endswith("/bars"):
+            n_bar_pages += 1
+            if n_bar_pages == 2:
+                early = bars.ns[0] - 30 * MINUTE_NS
+                prices = np.insert(bars.prices, 0, bars.prices[:, 0], axis=1)
+                prices[4, 1000] += 7
+                revised = Series(np.insert(bars.ns, 0, early), prices)
+                alpaca_server.series["AAPL", "1m"] = revised
+        return answered(path, query, headers)
+
+    alpaca_server.answer = answer
+    one = only(ingest(store, alpaca, ["AAPL"], "1m", since(), clock=clock))
+    assert [part.outcome for part in one.partitions] == ["failed", "stored", "stored"]
+    # The thousandth bar from 09:30 on: two sessions of 390 and 220 minutes more.
+    assert one.partitions[0].error == (
+        "AAPL 1m 2024-01-02 to 2024-01-31: the bar of 2024-01-04 18:09:00Z is another bar of the "
+        "same time as the bar of 2024-01-04 18:09:00Z, with other values"
+    )
+    one = only(ingest(store, alpaca, ["AAPL"], "1m", since(), clock=clock))
+    assert not one.failed
+    revised = alpaca_server.series["AAPL", "1m"]
+    np.testing.assert_array_equal(store.read_columns("AAPL", "1m")[0].prices, revised.prices)
+
+
+def test_a_full_disk_leaves_what_is_stored_and_is_no_answer(
+    store, alpaca, alpaca_server, bars, clock
+):
+    half = bars.ns < int(moment("2024-01-16T00:00").timestamp()) * 10**9
+    alpaca_server.series["AAPL", "1m"] = Series(bars.ns[half], bars.prices[:, half])
+    then = FixedClock(moment("2024-01-16T00:30"))
+    assert not only(ingest(store, alpaca, ["AAPL"], "1m", since(), clock=then)).failed
+    alpaca_server.series["AAPL", "1m"] = bars
+    before = files_of(store.home)
+    with largest_file(30_000):
+        one = only(ingest(store, alpaca, ["AAPL"], "1m", since(), clock=clock))
+    assert [part.outcome for part in one.partitions] == ["failed"] * 3
+    assert "no space left to write" in one.partitions[0].error
+    assert "what was stored before is unchanged" in one.partitions[0].error
+    assert files_of(store.home) == before
+    assert not only(ingest(store, alpaca, ["AAPL"], "1m", since(), clock=clock)).failed
+    np.testing.assert_array_equal(store.read_columns("AAPL", "1m")[0].ts, bars.ns)
