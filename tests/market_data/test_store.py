@@ -16,6 +16,7 @@ from foundation.errors import DataError
 from market_data.building import dated_actions
 from market_data.sessions import days_of
 from market_data.store import Store
+from tests.market_data.full_disk import largest_file
 from tests.market_data.making import join, minutes, write
 from trading.instruments import Instrument
 
@@ -209,9 +210,7 @@ import os, signal, sys
 from datetime import date
 import market_data.store as module
 from market_data.store import Store
-from tests.market_data.full_disk import largest_file
 from tests.market_data.making import join, minutes, write
-from tests.market_data.full_disk import largest_file
 store = Store(sys.argv[1])
 """
 
