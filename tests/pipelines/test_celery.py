@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 from sqlalchemy import Engine, make_url, text
 
 from foundation.database import make_engine
@@ -26,11 +30,17 @@ from foundation.migration import migrate
 from foundation.objects import ObjectPath
 from market_data.sample_set import load_sample
 from market_data.store import Store, open_store
-from strategies.requests import Request, RequestStatus, get_request
-from tests.distributed_environment import distributed_programs, redis_server, running
+from strategies.requests import (
+    Request,
+    RequestStatus,
+    cancel_request,
+    get_request,
+    retry_request,
+)
+from tests.distributed_environment import distributed_programs, end, redis_server, running
 from tests.local_s3 import make_bucket, s3_server
 
-N_SECONDS_TO_END = 150
+N_SECONDS_TO_END = 420
 QUARTERDECK = Path(sys.executable).with_name("quarterdeck")
 OPTIONS = ("examples/macd_trend.yaml", "--symbol", "AAPL", "--start", "2012-01-03")
 
@@ -79,10 +89,12 @@ def machines(home: Path, tmp_path: Path, postgres_url: str, monkeypatch) -> Iter
     dagster_home = home / "dagster"
     dagster_home.mkdir()
     shutil.copy(CHECKOUT / "deploy" / "celery" / "dagster.yaml", dagster_home)
-    dagster_url = _second_database(postgres_url)
+    dagster_url = second_database(postgres_url)
     with redis_server(tmp_path) as redis, s3_server():
-        make_bucket("quarterdeck-celery")
-        monkeypatch.setenv("QUARTERDECK_STORE_URL", "s3://quarterdeck-celery/firm")
+        # The server is this process's: what a test before left in a bucket is still there.
+        bucket = f"quarterdeck-{secrets.token_hex(6)}"
+        make_bucket(bucket)
+        monkeypatch.setenv("QUARTERDECK_STORE_URL", f"s3://{bucket}/firm")
         monkeypatch.setenv("QUARTERDECK_DATABASE_URL", postgres_url)
         load_sample(open_store(home))
         engine = make_engine(postgres_url)
@@ -100,7 +112,7 @@ def machines(home: Path, tmp_path: Path, postgres_url: str, monkeypatch) -> Iter
         engine.dispose()
 
 
-def _second_database(url: str) -> str:
+def second_database(url: str) -> str:
     """Make another database on the server for Dagster's own tables, which drops with the server."""
     named = make_url(url)
     name = f"{named.database}_dagster"
@@ -171,9 +183,92 @@ def test_requests_run_on_a_worker_with_bars_in_a_bucket_and_give_the_files_of_on
         done = wait_until(machines, request_id, lambda request: request.finished_at is not None)
     assert done.status is RequestStatus.SUCCEEDED, f"{done.error}\n{machines.logs()}"
     assert "Task execute_job[" in machines.log("worker").read_text()
-    stored = list(ObjectPath.of("s3://quarterdeck-celery/firm").glob("bars/*/*/series.json"))
+    stored = list(ObjectPath.of(os.environ["QUARTERDECK_STORE_URL"]).glob("bars/*/*/series.json"))
     assert len(stored) == 5
     assert not (machines.home / "bars").exists()
     there = files_of(Path(done.result_directory))
+    assert len(there) > 10
+    assert there == undisturbed()
+
+
+@pytest.fixture
+def long_sweep(tmp_path: Path) -> tuple[str, ...]:
+    """Give a request that takes minutes: an example with a parameter in finer steps."""
+    text = (CHECKOUT / "examples" / "macd_trend.yaml").read_text("utf-8")
+    path = tmp_path / "long.yaml"
+    path.write_text(text.replace("high: 35, step: 5", "high: 35, step: 0.01"))
+    return (str(path), "--what", "sweep", "--random", "60000")
+
+
+def process_of_run(log: Path) -> int:
+    """Return the process that works on the latest run, as the worker's log tells it."""
+    told = re.findall(r"Executing steps in process \(pid: (\d+)\)", log.read_text())
+    return int(told[-1])
+
+
+def test_a_run_whose_process_or_worker_dies_is_tried_again_and_a_cancelled_one_is_interrupted(
+    machines: Machines, long_sweep: tuple[str, ...]
+):
+    request_id = ask(*long_sweep, "--attempts", "9")
+
+    def working(attempt: int) -> Callable[[Request], bool]:
+        return lambda request: request.attempts == attempt and request.dagster_run_id is not None
+
+    def waiting(request: Request) -> bool:
+        return request.status is RequestStatus.QUEUED
+
+    with machines.daemon():
+        with machines.worker("first") as worker:
+            wait_until(machines, request_id, working(1))
+            # The run's process alone, as the memory ceiling and the kernel kill it.
+            os.kill(process_of_run(machines.log("first")), signal.SIGKILL)
+            failed = wait_until(machines, request_id, waiting)
+            assert failed.error == "its Celery task is FAILURE"
+            # The same worker takes the next try; then its whole machine goes down.
+            retry_request(machines.engine, request_id)
+            wait_until(machines, request_id, working(2))
+            end(worker, signal.SIGKILL)
+        failed = wait_until(machines, request_id, waiting)
+        assert re.fullmatch(
+            r"the worker dagster-\w+@\S+ has not answered for 60 s", failed.error
+        ), failed.error
+        with machines.worker("second"):
+            retry_request(machines.engine, request_id)
+            wait_until(machines, request_id, working(3))
+            process = process_of_run(machines.log("second"))
+            cancel_request(machines.engine, request_id)
+            ended = wait_until(
+                machines, request_id, lambda request: request.finished_at is not None
+            )
+            assert ended.status is RequestStatus.CANCELLED, machines.logs()
+            give_up = time.monotonic() + N_SECONDS_TO_END
+            while Path(f"/proc/{process}").exists() and time.monotonic() < give_up:
+                time.sleep(0.2)
+            assert not Path(f"/proc/{process}").exists(), machines.logs()
+    assert not list(machines.home.glob("sweeps/**/*.parquet"))
+
+
+def test_steps_on_a_worker_give_the_files_of_one_process(
+    machines: Machines, undisturbed, monkeypatch, tmp_path
+):
+    # The run itself is here, on Dagster's own storage; only its steps are the worker's.
+    shutil.copy(CHECKOUT / "deploy" / "dagster.yaml", machines.dagster_home)
+    config = tmp_path / "config.yaml"
+    options = {"strategy": OPTIONS[0], "symbols": ["AAPL"], "start": OPTIONS[4]}
+    config.write_text(yaml.safe_dump({"ops": {"run_backtest": {"config": options}}}))
+    monkeypatch.setenv("QUARTERDECK_EXECUTOR", "celery")
+    with machines.worker():
+        done = subprocess.run(
+            [machines.programs / "python", "-m", "dagster", "job", "execute", "-m",
+             "pipelines.definitions", "-a", "definitions", "-j", "backtest", "-c", config],
+            cwd=CHECKOUT, env=os.environ | machines.environment, capture_output=True, text=True,
+            timeout=600,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{done.stderr[-3000:]}\n{machines.logs()}"
+        taken = machines.log("worker").read_text().count("Task execute_plan[")
+    # The backtest and its report.
+    assert taken >= 2
+    (folder,) = machines.home.glob("results/macd-trend/*")
+    there = files_of(folder)
     assert len(there) > 10
     assert there == undisturbed()
