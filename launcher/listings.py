@@ -82,7 +82,10 @@ def _print_listings(securities: tuple[Security, ...], *, json: bool) -> None:
         )
         return
     if not securities:
-        print("no listings are stored: every symbol means one instrument, for all time")
+        print(
+            "no listings are stored: every symbol means one instrument, for all time; a ticker that "
+            "changed hands needs one"
+        )
         return
     rows = []
     for one in securities:
