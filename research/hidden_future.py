@@ -40,7 +40,7 @@ class StoreUntil(Store):
     """
 
     def __init__(self, store: Store, last_session: int) -> None:
-        super().__init__(store.home)
+        super().__init__(store.home, local=store.local, clock=store.clock)
         self._last_session = last_session
 
     def read_columns(
@@ -51,10 +51,10 @@ class StoreUntil(Store):
         n_bars = int(np.searchsorted(columns.session, self._last_session, "right"))
         return columns.select(slice(0, n_bars)), series
 
-    def read_actions(self, symbol: str) -> NDArray[np.void]:
-        """Return the splits and dividends up to the last session."""
-        actions = super().read_actions(symbol)
-        return actions[actions["ex_date"] <= self._last_session]
+    def read_action_records(self, symbol: str) -> NDArray[np.void]:
+        """Return the splits and dividends up to the last session; `read_actions` asks here, too."""
+        records = super().read_action_records(symbol)
+        return records[records["ex_date"] <= self._last_session]
 
 
 def cut(bars: Bars, n_bars: int) -> Bars:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -443,6 +444,9 @@ class _InstrumentCheck:
         """Compare the bars with those of a store that ends with a session."""
         bars = self.loaded.bars
         n_bars = int(np.searchsorted(bars.session, session, "right"))
+        # Of listings, which have no bars to leave out, the loader is asked what held on that day:
+        # a delisting still to come is none.
+        request = replace(request, end=date(1970, 1, 1) + timedelta(days=session))
         try:
             seen = load_instrument(
                 request, self._strategy, self._bound, self.symbol, StoreUntil(store, session)

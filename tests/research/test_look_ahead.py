@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,14 @@ import trading.feeding
 import trading.indicators.tail
 from market_data.building import DATED_ACTION
 from market_data.columns import BarColumns
+from market_data.listings import Delisting, Listings, Security, Ticker, write_listings
 from market_data.sample_set import load_sample
 from market_data.store import Store
 from research.backtest import BacktestRequest
 from research.hidden_future import StoreUntil, cut, with_noise
 from research.look_ahead import Variant, check_look_ahead, choose_cuts, cuts_affordable
 from research.tracks import Stage
+from tests.research.test_delisted_backtest import hold, put
 from tests.trading.making import intraday_bars, random_bars
 from trading.document import load_document
 from trading.expressions.strategy import resolve_strategy
@@ -200,6 +203,32 @@ def test_stored_adjusted_prices_fail_a_strategy_that_asks_for_their_level(sample
     assert "adjusted by later splits" in report.notes[0]
     # On raw prices the same condition is honest: the level is what was paid.
     assert check(level, sample, n_cuts=4).passed
+
+
+def test_a_loader_that_counts_the_splits_still_to_come_is_found(sample, monkeypatch):
+    honest = market_data.loading.known_actions
+
+    def rescaled(records, as_of):
+        known = honest(records, as_of)
+        known["dividend"] /= len(known)
+        return known
+
+    assert check(AVERAGES, sample, n_cuts=2).passed
+    monkeypatch.setattr(market_data.loading, "known_actions", rescaled)
+    report = check(AVERAGES, sample, n_cuts=2)
+    assert {one.variant for one in report.differences} == {Variant.RELOADED}
+    assert report.differences[0].what == "corporate action dividend"
+
+
+def test_a_delisting_still_to_come_is_no_look_ahead(tmp_path):
+    # A store that ends on the days before the delisting doesn't know of it.
+    store = Store(tmp_path / "home")
+    end = Delisting(date(2024, 3, 1), "acquired", 12.5)
+    put(store, "GONE", "2024-01-02", [10.0 + k % 3 for k in range(42)])
+    write_listings(store, Listings((Security("GONE", (Ticker("GONE", None, end.date),), end),)))
+    report = check_look_ahead(BacktestRequest(hold("GONE")), store, n_cuts=8)
+    assert report.n_reloads >= 8
+    assert report.passed, report.differences
 
 
 def test_a_loader_that_uses_the_bars_after_the_session_is_found(sample, monkeypatch):
@@ -396,6 +425,8 @@ def test_store_that_ends_with_a_session_knows_nothing_of_later_ones(sample):
     ex_date = int(actions["ex_date"][-1])
     until = StoreUntil(sample, ex_date - 1)
     assert until.read_actions("AAPL")["ex_date"].tolist() == actions["ex_date"][:-1].tolist()
+    # What the loader asks for.
+    assert len(until.read_action_records("AAPL")) == len(actions) - 1
     columns, _ = until.read_columns("AAPL", "1d")
     assert 0 < columns.n_bars < sample.read_columns("AAPL", "1d")[0].n_bars
     assert int(columns.session[-1]) < ex_date
