@@ -131,8 +131,8 @@ def _jumped(
     """Return which runs prices went to and came back from without trading through what lies between.
 
     A market that turns round within minutes opens where it closed and trades all
-    the way; a misprint is there and gone. Looked at within the scheduled hours of
-    one session, without long holes; of days, with usual turnover: news comes and is
+    the way; a misprint is there and gone. Looked at within the scheduled hours and
+    without long holes, so never over a night; of days, with usual turnover: news comes and is
     denied, and is traded.
     """
     bars = at[:, np.newaxis] + np.arange(n_in_row)
@@ -156,7 +156,6 @@ def _jumped(
     jumped = ~(there | back)
     if subject.frame.intraday:
         last = at + n_in_row
-        jumped &= subject.i_session[at - 1] == subject.i_session[last]
         # A minute without a trade among them is none that was traded through.
         longest = 2 * (n_in_row + 1) * subject.frame.length_ns
         jumped &= subject.ts[last] - subject.ts[at - 1] <= longest

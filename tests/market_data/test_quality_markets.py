@@ -8,7 +8,9 @@ from datetime import date
 import numpy as np
 import pytest
 
+from market_data.calendars import always_open
 from market_data.columns import BarColumns
+from market_data.generator import Market, generate_minutes
 from market_data.quality.checking import check_columns
 from market_data.quality.findings import Severity, at_least
 from market_data.sessions import days_of
@@ -144,3 +146,15 @@ def test_volume_that_grows_a_hundredfold_over_years_is_in_no_wrong_unit(xnys):
     days = replace(days, bid=None, ask=None, halted=None, prices=days.prices.copy())
     days.prices[4] = np.ceil(days.prices[4] * np.geomspace(1.0, 150.0, days.n_bars))
     assert found_in(days, xnys, "1d") == []
+
+
+def test_misprints_over_midnight_of_a_market_that_never_closes_are_found():
+    every_day = always_open(days_of(date(2022, 1, 1)), days_of(date(2023, 12, 31)))
+    quiet = Market(halt_probability=0.0, missing_probability=0.0)
+    bars = generate_minutes(
+        date(2023, 3, 1), date(2023, 3, 8), seed=4, market=quiet, sessions=every_day
+    ).columns
+    bars = replace(bars, bid=None, ask=None, halted=None, prices=bars.prices.copy())
+    first = int(np.flatnonzero(bars.session == days_of(date(2023, 3, 5)))[0])
+    move(bars, [first - 1, first], 1.08)
+    assert found_in(bars, every_day, "1m") == ["spike"]
