@@ -71,6 +71,10 @@ def align(a: SourceSeries, b: SourceSeries, frame: Timeframe, table: SessionTabl
     offset = detect_offset(grid, a.columns, b.columns)
     moved = shifted(grid, apply_offset(grid, offset))
     matched = match(moved)
+    # What is one bar lies in one place, also where the stamps differ.
+    placed = moved.b.copy()
+    placed[matched.i_b] = moved.a[matched.i_a]
+    moved = shifted(grid, placed)
     scale = detect_scale(
         a.columns.prices[3, matched.i_a],
         b.columns.prices[3, matched.i_b],

@@ -50,7 +50,8 @@ def describe(
     names = (a.name, b.name)
     i_first = int(found.matched.i_a[0])
     offset = describe_offset(found.offset, found.grid, a.columns.ts, names, i_first=i_first)
-    said = [_sentence(offset)]
+    # A name stays as it is written.
+    said = [f"{offset}." if offset.startswith(names) else _sentence(offset)]
     if found.wrong_clock:
         wrong = a.name if found.wrong_clock == "a" else b.name
         said.append(

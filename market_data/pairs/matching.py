@@ -160,7 +160,10 @@ def match(grid: Grid) -> Matched:
     """Match bars of equal position.
 
     Of several bars of one series with one position, which only a wrong shift
-    or an odd stamp makes, the first is matched.
+    or an odd stamp makes, the first is matched. Where both series' bars begin
+    at the same minutes of the hour, two that are left over and begin within
+    one bar are the same: one source stamps the first bar of a session by its
+    hour, the other by the open.
     """
     first_a = np.append(True, grid.a[1:] != grid.a[:-1])
     rows_a = np.flatnonzero(first_a)
@@ -171,12 +174,30 @@ def match(grid: Grid) -> Matched:
     at = np.minimum(np.searchsorted(found_at, grid.a[rows_a]), found_at.shape[0] - 1)
     both = found_at[at] == grid.a[rows_a]
     i_a, i_b = rows_a[both], rows_b[at[both]]
+    phase = usual_phase(grid.a, grid.step)
+    if grid.step > 1 and phase == usual_phase(grid.b, grid.step):
+        left_a, left_b = rows_a[~both], np.setdiff1d(rows_b, i_b)
+        cells_a, first_left_a = np.unique((grid.a[left_a] - phase) // grid.step, return_index=True)
+        cells_b, first_left_b = np.unique((grid.b[left_b] - phase) // grid.step, return_index=True)
+        taken = (grid.a[i_a] - phase) // grid.step
+        cells, in_a, in_b = np.intersect1d(cells_a, cells_b, return_indices=True)
+        free = ~np.isin(cells, taken)
+        i_a = np.append(i_a, left_a[first_left_a[in_a[free]]])
+        i_b = np.append(i_b, left_b[first_left_b[in_b[free]]])
+        order = np.argsort(i_a, kind="stable")
+        i_a, i_b = i_a[order], i_b[order]
     return Matched(
         i_a,
         i_b,
         np.setdiff1d(np.arange(grid.a.shape[0]), i_a),
         np.setdiff1d(np.arange(grid.b.shape[0]), i_b),
     )
+
+
+def usual_phase(positions: Int64Array, step: int) -> int:
+    """Return where in a step most positions lie."""
+    values, counts = np.unique(positions % step, return_counts=True)
+    return int(values[np.argmax(counts)])
 
 
 def close_returns(columns: BarColumns, positions: Int64Array, step: int) -> FloatArray:

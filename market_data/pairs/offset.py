@@ -28,6 +28,7 @@ from market_data.pairs.matching import (
     Int64Array,
     Lookup,
     close_returns,
+    usual_phase,
 )
 from market_data.timeframes import DAY_NS
 
@@ -204,14 +205,9 @@ def candidate_shifts(grid: Grid) -> Int64Array:
     zones = np.arange(-widest, widest + 1, zone)
     day = DAY_NS // grid.unit_ns
     every = np.concatenate([near, zones - grid.step, zones, zones + grid.step, [-day, day]])
-    phase = _usual_phase(grid.b, grid.step) - _usual_phase(grid.a, grid.step)
+    phase = usual_phase(grid.b, grid.step) - usual_phase(grid.a, grid.step)
     fitting = every[(every - phase) % grid.step == 0]
     return np.unique(np.append(fitting, 0)).astype(np.int64)
-
-
-def _usual_phase(positions: Int64Array, step: int) -> int:
-    values, counts = np.unique(positions % step, return_counts=True)
-    return int(values[np.argmax(counts)])
 
 
 class _Comparer:

@@ -134,6 +134,22 @@ def test_other_sources_come_into_the_first_ones_money_time_and_volume(days, xnys
     assert merged.columns.prices[:, 250] == pytest.approx(days.prices[:, 250])
 
 
+def test_a_first_hour_by_the_open_and_by_the_hour_is_merged_into_one_bar(xnys):
+    days = xnys.between(days_of(date(2015, 1, 5)), days_of(date(2015, 4, 30)))
+    ts = np.concatenate([(o // HOUR_NS + np.arange(7)) * HOUR_NS for o in days.open.tolist()])
+    session = np.repeat(days.date, 7)
+    close = 50 * np.exp(np.random.default_rng(5).normal(0, 2e-3, ts.shape[0]).cumsum())
+    prices = np.stack([close] * 4 + [np.full(ts.shape[0], 10.0)])
+    by_open = np.where(np.arange(ts.shape[0]) % 7 == 0, ts + HOUR_NS // 2, ts)
+    merged = merge_sources(
+        [SourceSeries("A", BarColumns(by_open, session, prices)),
+         SourceSeries("B", BarColumns(ts, session, prices))],
+        timeframe="1h", sessions=xnys,
+    )  # fmt: skip
+    np.testing.assert_array_equal(merged.columns.ts, by_open)
+    assert set(merged.n_sources.tolist()) == {2}
+
+
 # In the store.
 
 
