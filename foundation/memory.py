@@ -36,6 +36,8 @@ GRACE_SECONDS = 5.0
 # Killed at once beyond this multiple of the ceiling, grace or not.
 N_CEILINGS_AT_MOST = 1.25
 SIGNAL = signal.SIGUSR2
+# What the watcher says once it looks.
+READY = b"1"
 
 
 class MemoryCeilingReached(QuarterdeckError):
@@ -83,6 +85,8 @@ def memory_ceiling(
         Within the block, wherever it is; only where the block runs in the
         process's main thread, which alone gets signals. Elsewhere the process
         is killed.
+    QuarterdeckError
+        If the process that looks at the memory can't be started.
     """
     if bytes_max is None:
         yield
@@ -100,11 +104,17 @@ def memory_ceiling(
         env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
         # It ends when this pipe does, so also with a process that was killed.
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
     )
     try:
+        # Work begins under a ceiling that holds, also where a busy machine starts it late.
+        if watcher.stdout is None or watcher.stdout.read(len(READY)) != READY:
+            raise QuarterdeckError("the process that holds the memory ceiling could not be started")
         yield
     finally:
+        if in_main_thread:
+            # What comes too late must not interrupt the end of the block.
+            signal.signal(SIGNAL, signal.SIG_IGN)
         watcher.communicate()
         if in_main_thread:
             signal.signal(SIGNAL, before)

@@ -20,6 +20,7 @@ from foundation.memory import (
     GRACE_SECONDS,
     N_CEILINGS_AT_MOST,
     POLL_SECONDS,
+    READY,
     SIGNAL,
     MemoryCeilingReached,
     private_bytes,
@@ -72,6 +73,8 @@ def main() -> None:
     # Ctrl-C and an end of the terminal are for the process that is watched.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    # The descriptor itself: what Python buffers would wait for the end.
+    os.write(sys.stdout.fileno(), READY)
     pairs = (fact.partition("=") for fact in facts)
     with suppress(ProcessLookupError):
         watch(int(process), int(bytes_max), Path(home), {name: value for name, _, value in pairs})
