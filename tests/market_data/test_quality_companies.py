@@ -100,6 +100,13 @@ def test_a_price_that_steps_while_the_same_money_is_traded_is_a_jump(days, xnys)
     assert found_in(after_gap(days, gap=0, prices=0.97, volume=2.0), xnys) == []
 
 
+def test_listings_that_say_it_is_one_company_are_believed(days, xnys):
+    columns = after_gap(days, gap=0, prices=4.5, volume=3.0)
+    assert [one.check for one in found_in(columns, xnys)] == ["reused_ticker"]
+    one = companies_of(Listings((Security("FB", (Ticker("FB"),)),)), "FB")
+    assert [one.check for one in found_in(columns, xnys, companies=one)] == ["jump"]
+
+
 def test_bars_on_days_without_an_owner_are_told_and_not_looked_at(days, xnys):
     columns = replace(days, prices=days.prices.copy())
     columns.prices[2, 10] = 0.01

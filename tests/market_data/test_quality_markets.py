@@ -131,11 +131,12 @@ def test_a_share_that_all_the_world_wants_for_a_week_is_no_wrong_unit(xnys):
     assert "wrong_volume_unit" not in found_in(days, xnys, "1d")
 
 
-def test_volume_that_varies_by_tens_from_day_to_day_is_in_no_wrong_unit(xnys):
+@pytest.mark.parametrize("seed", [8, 9, 10])
+def test_volume_that_varies_by_tens_from_day_to_day_is_in_no_wrong_unit(seed, xnys):
     days = corrupting.sound_days(xnys, 4)
     days = replace(days, bid=None, ask=None, halted=None, prices=days.prices.copy())
-    draw = np.random.default_rng(8)
-    days.prices[4] = np.ceil(1e5 * draw.lognormal(0, 1.6, days.n_bars))
+    draw = np.random.default_rng(seed)
+    days.prices[4] = np.ceil(1e5 * draw.lognormal(0, 1.0, days.n_bars))
     assert found_in(days, xnys, "1d") == []
     days.prices[4, 200:210] *= 100.0
     assert "wrong_volume_unit" not in found_in(days, xnys, "1d")
@@ -158,3 +159,23 @@ def test_misprints_over_midnight_of_a_market_that_never_closes_are_found():
     first = int(np.flatnonzero(bars.session == days_of(date(2023, 3, 5)))[0])
     move(bars, [first - 1, first], 1.08)
     assert found_in(bars, every_day, "1m") == ["spike"]
+
+
+@pytest.mark.parametrize(
+    ("range_of_bars", "severity"), [(0.002, Severity.WARNING), (0.0, Severity.ERROR)]
+)
+def test_a_close_that_a_wall_of_orders_holds_is_told_from_a_feed_that_stands(
+    range_of_bars, severity, minutes, xnys
+):
+    i = within(minutes)
+    at = slice(i, i + 60)
+    close = minutes.prices[3, i - 1]
+    minutes.prices[[0, 3], at] = close
+    minutes.prices[1, at] = close * (1.0 + range_of_bars)
+    minutes.prices[2, at] = close * (1.0 - range_of_bars)
+    found = check_columns(
+        minutes.ts, minutes.prices, symbol="X", timeframe="1m", sessions=xnys, tick=0.01
+    )
+    assert [(one.check, one.severity) for one in at_least(found, Severity.WARNING)] == [
+        ("stale_price", severity)
+    ]
