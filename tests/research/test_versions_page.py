@@ -347,6 +347,13 @@ def test_table_tells_units_and_days_and_compares_no_other_days(comparison):
     assert sharpe["unit"].unique().to_list() == ["ratio"]
 
 
+def test_the_docs_name_every_column_of_the_table_in_its_order():
+    text = (Path(__file__).parents[2] / "docs" / "evidence.md").read_text("utf-8")
+    rows = text.partition("| Column | Type | Meaning |")[2].partition("\n\n")[0].splitlines()[2:]
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert named == SCHEMA.names
+
+
 def test_evidence_on_other_bars_is_neither_passed_nor_failed_in_the_table(made):
     held = made[0].evidence[EvidenceKind.LOOK_AHEAD]
     old = {EvidenceKind.LOOK_AHEAD: replace(held, data_fingerprint="other")}
