@@ -183,6 +183,7 @@ def _metadata(merged: "list[MergeReport]", pages: dict[str, Path]) -> dict[str, 
         "Bars changed": sum(one.changed for one in merged),
         "Bars nothing decides": sum(one.undecided for one in merged),
         "New in quarantine": sum(one.quarantined for one in merged),
+        "Days that end apart": " ".join(text for one in merged for text in one.day_ends) or "none",
         "Rules": MetadataValue.md(head + rows),
         **{name: MetadataValue.path(path) for name, path in pages.items()},
     }

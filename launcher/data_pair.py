@@ -193,6 +193,7 @@ def merge(
         "widened": int(merged.widened.sum()),
         "outside_calendar": merged.dropped,
         "in_no_source": report.elsewhere,
+        "day_ends": list(report.day_ends),
         "prices_by_rule": report.rules,
         "provenance": str(place),
     }
@@ -210,6 +211,8 @@ def merge(
     print_table(["prices by rule", *merged.sources], rows, numbers=merged.sources)
     if merged.dropped:
         warning_line(f"{merged.dropped:,} bars are in no session of the calendar and were left out")
+    for sentence in report.day_ends:
+        warning_line(f"{sentence} Closes of one day are then of two moments.")
     if report.elsewhere:
         warning_line(
             f"{report.elsewhere:,} stored bars of {symbol} are in none of the sources and stay as "

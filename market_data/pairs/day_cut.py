@@ -174,6 +174,15 @@ def detect_day_cuts(
     )
 
 
+def end_apart(cuts: tuple[DayCut | None, DayCut | None]) -> bool:
+    """Return whether two sources' days are known to end at different hours."""
+    a, b = cuts
+    if a is None or b is None:
+        return False
+    hours = ((cut.clock, cut.after_ns % DAY_NS) for cut in (a, b))
+    return len(set(hours)) > 1
+
+
 @dataclass(frozen=True, slots=True)
 class _Cut:
     """An hour to try, and how long after the last bars it usually comes."""

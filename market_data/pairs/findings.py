@@ -60,7 +60,7 @@ def describe(
         )
     session = a.columns.session[found.matched.i_a]
     said += _scale_sentences(found.scale, session, names, actions)
-    said += _boundary_sentences(boundary, cuts, names)
+    said += boundary_sentences(boundary, cuts, names)
     if not frame.intraday:
         # Files of bars within the day often hold separate days.
         said += _history_sentences(a, b, found, sessions)
@@ -138,9 +138,10 @@ def _unit_change(step: Step) -> float:
     return float(10.0 ** (power if step.jumps_in == "b" else -power))
 
 
-def _boundary_sentences(
+def boundary_sentences(
     boundary: DayBoundary, cuts: tuple[DayCut | None, DayCut | None], names: tuple[str, str]
 ) -> list[str]:
+    """Say at which hours two sources' days end, or which side ends first."""
     said = []
     if boundary.earlier:
         early, late = names if boundary.earlier == "a" else names[::-1]

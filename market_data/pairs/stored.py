@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from foundation.errors import DataError
 from foundation.files import atomic_file
 from market_data.columns import COLUMN_NAMES, INSTANT, PRICE_NAMES, arrow_column, column_values
+from market_data.pairs.boundary import detect_day_boundary
 from market_data.pairs.comparison import PairComparison, compare_series
-from market_data.pairs.day_cut import IntradayBars
+from market_data.pairs.day_cut import IntradayBars, detect_day_cuts, end_apart
+from market_data.pairs.findings import boundary_sentences
 from market_data.pairs.matching import SourceSeries
 from market_data.pairs.merging import (
     DEFAULT_RULES,
@@ -61,6 +63,9 @@ class MergeReport:
     elsewhere : int
         Stored bars of the instrument that none of the sources has; they stay
         as they are, and have no provenance by bar.
+    day_ends : tuple of str
+        What is known of sources whose days end at other hours than the first
+        one's: closes of one day are then of two moments.
     rules : dict
         Number of prices by rule and source.
     """
@@ -71,6 +76,7 @@ class MergeReport:
     quarantined: int
     undecided: int
     elsewhere: int
+    day_ends: tuple[str, ...]
     rules: dict[str, dict[str, int]]
 
 
@@ -230,8 +236,31 @@ def merge_stored(
         n_new,
         int(bad.shape[0]),
         series.rows - merged.columns.n_bars,
+        _day_ends(store, sources, merged) if timeframe == "1d" else (),
         count_rules(merged),
     )
+
+
+def _day_ends(
+    store: Store, sources: Sequence[SourceSeries], merged: MergedSeries
+) -> tuple[str, ...]:
+    """Say which sources' days end at other hours than the first one's."""
+    first, said = sources[0], []
+    for other, found in zip(sources[1:], merged.alignments, strict=True):
+        i_a, i_b = found.matched.i_a, found.matched.i_b
+        pair = (first, other)
+        cuts = detect_day_cuts(
+            first.columns,
+            other.columns,
+            _bars_within_the_day(store, first.name, other.name, pair),
+        )
+        boundary = detect_day_boundary(
+            np.log(first.columns.prices[3, i_a]),
+            np.log(other.columns.prices[3, i_b] * found.factor_b[i_b]),
+        )
+        if boundary.earlier or end_apart(cuts):
+            said += boundary_sentences(boundary, cuts, (first.name, other.name))
+    return tuple(said)
 
 
 def _in_force_or_released(held: pa.Table, revisions: pa.Table) -> NDArray[np.int64]:

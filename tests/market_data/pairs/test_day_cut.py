@@ -13,7 +13,7 @@ from market_data.columns import BarColumns
 from market_data.pairs.comparison import compare_series
 from market_data.pairs.day_cut import IntradayBars, detect_day_cut, detect_day_cuts
 from market_data.pairs.matching import SourceSeries
-from market_data.pairs.stored import compare_stored
+from market_data.pairs.stored import compare_stored, merge_stored
 from market_data.sessions import days_of
 from market_data.timeframes import HOUR_NS
 
@@ -103,6 +103,16 @@ def test_no_hour_is_claimed_where_the_bars_cannot_tell(two_years, fx):
     assert detect_day_cut(days, within(elsewhere)) is None
     noisy = days_cut(two_years, "UTC", 24, noise=5e-3)
     assert detect_day_cut(noisy, within(two_years)) is None
+    # A month of closes that are half an hour's move off: neighbouring hours fit as well.
+    few = days_cut(two_years, "UTC", 24, noise=5e-4).select(slice(0, 25))
+    assert detect_day_cut(few, within(two_years)) is None
+
+
+def test_bars_of_another_instrument_that_moves_alike_tell_no_hour(two_years):
+    days = days_cut(two_years, "UTC", 24)
+    own = np.random.default_rng(31).normal(0, 3e-3, days.n_bars).cumsum()
+    alike = BarColumns(days.ts, days.session, days.prices * np.exp(own))
+    assert detect_day_cut(alike, within(two_years)) is None
 
 
 def test_bars_that_tell_both_hours_come_before_bars_that_tell_one(two_years):
@@ -159,3 +169,19 @@ def test_stored_bars_within_the_day_of_any_source_are_used(store, two_years, fx)
         ("America/New_York", 17, "the 1h bars of X@three"),
         ("UTC", 24, "the 1h bars of X@three"),
     ]
+
+
+def test_a_merge_of_days_that_end_at_different_hours_says_so(store, two_years):
+    days = {
+        "one": days_cut(two_years, "America/New_York", 17),
+        "two": days_cut(two_years, "UTC", 24),
+        "three": days_cut(two_years, "America/New_York", 17, noise=1e-5),
+    }
+    for name, columns in days.items():
+        store.write_bars(f"X@{name}", "1d", columns, calendar="FX", source="test")
+    store.write_bars("X@one", "1h", two_years, calendar="FX", source="test")
+    at = datetime(2024, 5, 1, tzinfo=UTC)
+    apart = merge_stored(store, "X", ["X@one", "X@two"], "1d", at=at).day_ends
+    assert "The days of X@two end at 24:00 UTC, by the 1h bars of X@one." in apart
+    alike = merge_stored(store, "X", ["X@one", "X@three"], "1d", at=at, overwrite=True)
+    assert alike.day_ends == ()
