@@ -8,14 +8,16 @@ import pyarrow.compute as pc
 import pytest
 
 from foundation.errors import DataError
-from market_data.actions import back_factors, derive_actions
+from market_data.actions import adjust_prices, back_factors, derive_actions
 from market_data.building import dated_actions
+from market_data.columns import BarColumns
 from market_data.sample_set import (
     SAMPLE_SYMBOLS,
     derive_sample_actions,
     read_sample,
     read_sample_actions,
 )
+from market_data.sessions import date_of
 
 
 def _closes(symbol):
@@ -99,3 +101,25 @@ def test_back_adjusted_volume_follows_splits_only():
     # Before the split 1/2; before the dividend also 49 / (49 + 1).
     np.testing.assert_allclose(price, [0.5 * 0.98, 0.98, 1.0], rtol=1e-15)
     assert volume.tolist() == [2.0, 1.0, 1.0]
+
+
+def test_a_dividend_of_a_splits_day_is_brought_into_the_money_of_the_new_shares():
+    """2 for 1 and 1.00 on the third day, for one old share: 0.50 for each of the two new ones."""
+    close = np.array([100.0, 100.0, 49.5, 49.5])
+    session = 19_724 + np.arange(4)
+    bars = BarColumns(session * 86_400 * 10**9, session, np.stack([close] * 4 + [close]))
+    two_for_one, day_before = date_of(int(session[2])), date_of(int(session[1]))
+    for rows in (
+        [(two_for_one, 2.0, 1.0)],
+        [(day_before, 1.0, 1.0), (two_for_one, 2.0, 0.0)],
+    ):
+        actions = dated_actions(rows)
+        prices, _, _, left = adjust_prices(bars, actions, "splits")
+        assert prices[3].tolist() == [50.0, 50.0, 49.5, 49.5]
+        assert left["dividend"].tolist() == [0.5]
+        assert left["split_ratio"].tolist() == [1.0]
+    # After the split the money is that of the shares already.
+    actions = dated_actions(
+        [(date_of(int(session[1])), 2.0, 0.0), (date_of(int(session[3])), 1.0, 1.0)]
+    )
+    assert adjust_prices(bars, actions, "splits")[3]["dividend"].tolist() == [1.0]
