@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboards import parts
 from dashboards.loading import Backtest, cached, current_settings, load_result
-from research import charts
+from research import chart_parts, price_charts
 from research.ranges import price_range, symbols_of
 from research.report_content import ReportContent
 from research.results import INDICATOR_PREFIX
@@ -23,7 +23,7 @@ def show(backtest: Backtest, content: ReportContent) -> None:
     assert isinstance(prices, pl.DataFrame)
     names = [name for name in prices.columns if name.startswith(INDICATOR_PREFIX)]
     shown = st.pills(
-        "Indicators", names, selection_mode="multi", default=names, format_func=charts.label,
+        "Indicators", names, selection_mode="multi", default=names, format_func=chart_parts.label,
         key=f"indicators-{backtest.key}",
     ) if names else []  # fmt: skip
     trades = content.frames.trades.filter(pl.col("symbol") == symbol)
@@ -47,7 +47,7 @@ def draw(
     within = trades.filter(
         (pl.col("exit_ts") >= prices["ts"][0]) & (pl.col("entry_ts") <= prices["ts"][-1])
     )
-    figure = charts.price_chart(
+    figure = price_charts.price_chart(
         prices, within, symbol=symbol, currency=currency, indicators=indicators,
         theme=parts.theme(),
     )  # fmt: skip

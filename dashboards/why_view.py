@@ -11,7 +11,7 @@ import streamlit as st
 from dashboards import parts
 from dashboards.loading import Backtest, cached, load_result
 from dashboards.price_view import choose_range
-from research import charts, look
+from research import decision_charts, look
 from research.ranges import (
     BarExplanation,
     decision_range,
@@ -53,7 +53,7 @@ def show(backtest: Backtest, content: ReportContent) -> None:
     if rows.height == 0:
         st.info(f"{symbol} has no bar in this range. Choose a longer one.")
         return
-    figure = charts.reasons_chart(reasons, theme=parts.theme())
+    figure = decision_charts.reasons_chart(reasons, theme=parts.theme())
     parts.show_chart(figure, "reasons", "Bars of the range by what was decided")
     st.subheader("One bar", anchor=False)
     i_bar = _choose_bar(rows, reasons, daily=content.daily)
@@ -62,7 +62,7 @@ def show(backtest: Backtest, content: ReportContent) -> None:
     explanation = cached(backtest, explain_bar, symbol, ts)
     assert isinstance(explanation, BarExplanation)
     _show_bar(explanation, symbol, rows["session"][i_bar], content)
-    strip = charts.decision_strip_chart(
+    strip = decision_charts.decision_strip_chart(
         around, n_bars=around.height, i_marked=min(i_bar, N_BEFORE), theme=parts.theme()
     )
     parts.show_chart(strip, "strip", "Conditions of the bars around the chosen one")

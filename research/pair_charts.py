@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from research import look
-from research.charts import times
+from research.chart_parts import times
 from research.look import Theme
 from research.thinning import N_POINTS, kept_rows
 

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from research import look
-from research.charts import empty_chart
+from research.chart_parts import empty_chart
 from research.look import Theme
 from research.plateau import telling, words
 from research.study_charts import CHOSEN, laid_out, number_format

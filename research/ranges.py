@@ -16,7 +16,7 @@ from foundation.errors import DataError
 from market_data.loading import load_bars
 from market_data.store import open_store
 from research import look
-from research.charts import condition_columns
+from research.decision_charts import condition_columns
 from research.results import INDICATOR_PREFIX, PORTFOLIO, ResultFiles, Table
 
 N_AROUND = 30
@@ -174,7 +174,7 @@ def price_range(
     end: date | None = None,
     home: Path | None = None,
 ) -> pl.DataFrame:
-    """Return an instrument's prices and indicators by bar in a range, for `charts.price_chart`.
+    """Return an instrument's prices and indicators by bar in a range, for `price_charts.price_chart`.
 
     Parameters
     ----------

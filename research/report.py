@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from foundation.files import write_bytes, write_text
 from foundation.progress import Progress, silent
-from research import charts, look
+from research import chart_parts, charts, decision_charts, look, price_charts
 from research.look import Theme
 from research.page import chart_place, figure_json, script_json
 from research.report_content import ReportContent, read_content
@@ -183,7 +183,7 @@ def report_figures(result: ResultFiles, content: ReportContent) -> dict[str, go.
         figures["paths"] = charts.two_path_chart(frames.paths)
     for i_symbol, symbol in enumerate(charted_symbols(content)):
         prices = price_frame(result, symbol)
-        figures[f"price-{i_symbol}"] = charts.price_chart(
+        figures[f"price-{i_symbol}"] = price_charts.price_chart(
             prices,
             frames.trades.filter(pl.col("symbol") == symbol),
             symbol=symbol,
@@ -195,7 +195,7 @@ def report_figures(result: ResultFiles, content: ReportContent) -> dict[str, go.
     figures["excursion"] = charts.excursion_chart(frames.trades)
     figures["costs"] = charts.cost_chart(content.cost_steps, currency=currency)
     if frames.reasons is not None:
-        figures["reasons"] = charts.reasons_chart(frames.reasons)
+        figures["reasons"] = decision_charts.reasons_chart(frames.reasons)
     return figures
 
 
@@ -230,8 +230,8 @@ def overlays_of(prices: pl.DataFrame, price_indicators: list[str] | None) -> lis
         name
         for name in prices.columns
         if name.startswith(INDICATOR_PREFIX)
-        and (price_indicators is None or charts.label(name) in price_indicators)
-        and charts.is_overlay(prices, name)
+        and (price_indicators is None or chart_parts.label(name) in price_indicators)
+        and price_charts.is_overlay(prices, name)
     ]
 
 

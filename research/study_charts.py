@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from research import look
-from research.charts import empty_chart, histogram_edges
+from research.chart_parts import empty_chart, histogram_edges
 from research.look import Theme
 from research.thinning import kept_rows
 

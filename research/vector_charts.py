@@ -24,7 +24,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from research import look
-from research.charts import histogram_edges, interval_words, label, panels_of
+from research.chart_parts import histogram_edges, label
+from research.charts import interval_words
+from research.price_charts import panels_of
 from research.thinning import kept_rows, thin
 
 N_POINTS = 1_200

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 import polars as pl
 from numpy.typing import NDArray
 
-from research import charts, look
+from research import chart_parts, charts, look
 from research.look import Theme
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -81,7 +81,7 @@ def monthly_difference_chart(
     )
     years = sorted(set(joined["year"].to_list()), reverse=True)
     if not years:
-        return charts.empty_chart(
+        return chart_parts.empty_chart(
             f"{name}: monthly difference", "No month that both have", theme=theme
         )
     own = np.full((len(years), 12), np.nan)
@@ -134,8 +134,8 @@ def trade_returns_chart(
     values = {name: _finite(frame) for name, frame in trades.items()}
     every = np.concatenate([*values.values(), np.zeros(0)])
     if not len(every):
-        return charts.empty_chart("Returns of trades", "No closed trade", theme=theme)
-    edges = charts.histogram_edges(every)
+        return chart_parts.empty_chart("Returns of trades", "No closed trade", theme=theme)
+    edges = chart_parts.histogram_edges(every)
     figure = go.Figure()
     for i_version, (name, one) in enumerate(values.items()):
         if not len(one):

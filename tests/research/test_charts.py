@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from research import charts, look, plateau_charts
+from research import chart_parts, charts, decision_charts, look, plateau_charts, price_charts
 from research.look import Theme
 from research.thinning import kept_rows, thin, thin_candles
 
@@ -155,7 +155,7 @@ def test_price_chart_marks_trades_on_their_bars_and_separates_scales():
         pl.lit(40.0).alias("indicator: stoch.d"),
     )
     trades = trade_rows(net_profit=[5.0, -4.0], **{"return": [0.01, -0.02]})
-    figure = charts.price_chart(
+    figure = price_charts.price_chart(
         frame, trades, symbol="ALFA",
         indicators=["indicator: average", "indicator: stoch.k", "indicator: stoch.d"],
     )  # fmt: skip
@@ -167,7 +167,7 @@ def test_price_chart_marks_trades_on_their_bars_and_separates_scales():
 
 def test_a_short_entry_points_down_and_is_named():
     frame = equity_rows(30).with_columns(pl.lit(100.0).alias("close"))
-    figure = charts.price_chart(frame, trade_rows(side=["short"]))
+    figure = price_charts.price_chart(frame, trade_rows(side=["short"]))
     assert trace(figure, "Short entry").marker.symbol == "triangle-down"
     assert "Long entry" not in {one.name for one in figure.data}
 
@@ -176,14 +176,14 @@ def test_candles_are_drawn_when_the_bars_have_them():
     frame = equity_rows(30).with_columns(
         open=pl.lit(99.0), high=pl.lit(102.0), low=pl.lit(98.0), close=pl.lit(100.0)
     )
-    figure = charts.price_chart(frame)
+    figure = price_charts.price_chart(frame)
     assert figure.data[0].type == "candlestick"
 
 
 def test_an_indicator_in_the_range_of_prices_is_an_overlay():
     frame = pl.DataFrame({"close": [100.0] * 10, "near": [90.0] * 10, "far": [50.0] * 10})
-    assert charts.is_overlay(frame, "near")
-    assert not charts.is_overlay(frame, "far")
+    assert price_charts.is_overlay(frame, "near")
+    assert not price_charts.is_overlay(frame, "far")
 
 
 def test_monthly_returns_stand_in_their_cells_and_compound_to_the_year():
@@ -212,7 +212,7 @@ def test_trade_distribution_counts_every_trade_and_splits_at_zero():
 
 @pytest.mark.parametrize("values", [[0.0], [0.01], [-0.3] * 40, [0.0, 1e-9], [5.0, -0.001, 0.0]])
 def test_histogram_edges_contain_all_values_and_zero(values):
-    edges = charts.histogram_edges(np.array(values))
+    edges = chart_parts.histogram_edges(np.array(values))
     assert np.histogram(values, edges)[0].sum() == len(values)
     assert np.abs(edges).min() < 1e-12
 
@@ -286,7 +286,7 @@ def test_decision_strip_tells_true_false_and_unknown_apart():
         pl.Series("action", ["", "", "enter_long", "", "exit"]),
         pl.Series("reason", ["warming_up", "condition_false", "", "in_position", "exit_condition"]),
     )
-    figure = charts.decision_strip_chart(frame)
+    figure = decision_charts.decision_strip_chart(frame)
     heat = next(one for one in figure.data if one.type == "heatmap")
     # A side with a single term is that term: it is not drawn twice.
     assert list(heat.y) == [
@@ -304,7 +304,7 @@ def test_decision_strip_draws_the_last_bars_and_says_so():
     frame = equity_rows(50).with_columns(
         close=pl.lit(1.0), enter_long=pl.lit(False), action=pl.lit(""), reason=pl.lit("halted")
     )
-    figure = charts.decision_strip_chart(frame, n_bars=20)
+    figure = decision_charts.decision_strip_chart(frame, n_bars=20)
     assert len(trace(figure, "Close").x) == 20
     assert "the last 20 of 50 bars" in figure.layout.title.subtitle.text
 
@@ -315,8 +315,8 @@ def test_decision_strip_sets_bar_beside_bar_and_marks_the_chosen_one():
     frame = pl.concat([rows[:250], rows[-250:]]).with_columns(
         close=pl.lit(1.0), enter_long=pl.lit(False), action=pl.lit(""), reason=pl.lit("halted")
     )
-    assert charts.closed_times(frame)
-    figure = charts.decision_strip_chart(frame, n_bars=200, i_marked=350)
+    assert chart_parts.closed_times(frame)
+    figure = decision_charts.decision_strip_chart(frame, n_bars=200, i_marked=350)
     for axis in (figure.layout.xaxis, figure.layout.xaxis2):
         assert axis.type == "category"
         assert not axis.rangebreaks
@@ -324,7 +324,7 @@ def test_decision_strip_sets_bar_beside_bar_and_marks_the_chosen_one():
     assert [line.x0 for line in figure.layout.shapes] == [chosen, chosen]
     assert trace(figure, "Close").x[50] == chosen
     # A marked bar that is not drawn gets no line.
-    assert not charts.decision_strip_chart(frame, n_bars=100, i_marked=350).layout.shapes
+    assert not decision_charts.decision_strip_chart(frame, n_bars=100, i_marked=350).layout.shapes
 
 
 def test_closed_markets_are_left_out_of_intraday_axes():
@@ -336,14 +336,14 @@ def test_closed_markets_are_left_out_of_intraday_axes():
         schema_overrides={"ts": pl.Datetime("us", "UTC")},
     )
     away = monday - (friday + timedelta(minutes=2))
-    assert charts.closed_times(frame) == [
+    assert chart_parts.closed_times(frame) == [
         {"values": ["2010-01-08 21:00:00"], "dvalue": int(away.total_seconds() * 1000)}
     ]
 
 
 def test_daily_and_round_the_clock_bars_leave_nothing_out():
-    assert charts.closed_times(equity_rows(100)) == []
-    assert charts.closed_times(equity_rows(5_000, minutes=True)) == []
+    assert chart_parts.closed_times(equity_rows(100)) == []
+    assert chart_parts.closed_times(equity_rows(5_000, minutes=True)) == []
 
 
 EMPTY_EQUITY = equity_rows(1).clear()
@@ -360,12 +360,12 @@ def test_charts_of_almost_nothing_are_drawn(n):
     charts.equity_chart(frame)
     charts.drawdown_chart(frame)
     charts.exposure_chart(frame)
-    charts.decision_strip_chart(frame)
+    decision_charts.decision_strip_chart(frame)
     charts.trade_distribution_chart(trades)
     charts.excursion_chart(trades)
     charts.comparison_chart({"one": frame})
     if n:
-        charts.price_chart(frame, trades)
+        price_charts.price_chart(frame, trades)
 
 
 @pytest.mark.parametrize("theme", list(Theme))
