@@ -179,3 +179,40 @@ def test_a_close_that_a_wall_of_orders_holds_is_told_from_a_feed_that_stands(
     assert [(one.check, one.severity) for one in at_least(found, Severity.WARNING)] == [
         ("stale_price", severity)
     ]
+
+
+@pytest.mark.parametrize(("n_bars", "severity"), [(3, Severity.WARNING), (200, Severity.ERROR)])
+def test_a_few_bars_in_no_session_are_a_sources_oddity_and_many_a_wrong_calendar(
+    n_bars, severity, minutes, xnys
+):
+    # Of 28 sessions with some 10,900 minutes 3 bars are 0.03 %, and 200 are 1.8 %.
+    friday = minutes.select(np.flatnonzero(minutes.session == days_of(date(2023, 1, 6)))[-n_bars:])
+    sunday = replace(friday, ts=friday.ts + 2 * 24 * 60 * MINUTE_NS, session=friday.session + 2)
+    both = BarColumns.from_tables([minutes.to_table(), sunday.to_table()])
+    both = both.select(np.argsort(both.ts, kind="stable"))
+    found = check_columns(both.ts, both.prices, symbol="X", timeframe="1m", sessions=xnys)
+    told = [one for one in at_least(found, Severity.WARNING) if one.check == "no_session"]
+    assert {one.severity for one in told} == {severity}
+    assert sum(one.n_bars for one in told) == n_bars
+
+
+@pytest.mark.parametrize(("excess", "names"), [(4e-7, []), (4e-6, ["ohlc_order"])])
+def test_what_rounding_to_seven_digits_does_to_a_high_is_no_disorder(excess, names, minutes, xnys):
+    i = within(minutes)
+    minutes.prices[1, i] = max(minutes.prices[0, i], minutes.prices[3, i]) * (1.0 - excess)
+    assert found_in(minutes, xnys, "1m") == names
+
+
+@pytest.mark.parametrize("factor", [100.0, 0.01])
+def test_a_wrong_unit_says_how_many_times_too_much_it_is(factor, minutes, xnys):
+    i = within(minutes)
+    for rows, at in ((slice(0, 4), slice(i, i + 5)), (4, minutes.session == minutes.session[i])):
+        prices = minutes.prices.copy()
+        prices[rows, at] *= factor
+        (found,) = at_least(
+            check_columns(minutes.ts, prices, symbol="X", timeframe="1m", sessions=xnys),
+            Severity.WARNING,
+        )
+        assert found.check == ("wrong_volume_unit" if rows == 4 else "wrong_unit")
+        assert (found.severity, found.measure) == (Severity.ERROR, factor)
+        assert f"{factor:g} times" in found.evidence
