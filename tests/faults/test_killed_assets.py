@@ -33,6 +33,8 @@ DYING = Path(__file__).with_name("dying.py")
 STRATEGY = "examples/macd_trend.yaml"
 # Where `make_home` puts the files of a folder that is ingested.
 FILES = "HOME/files"
+# And a backtest's result, of which others are made.
+RESULT = "HOME/result"
 SHORT = {"strategy": STRATEGY, "symbols": ["AAPL"], "start": "2012-01-03", "end": "2012-06-29"}
 
 
@@ -87,6 +89,11 @@ CASES = {
         of_step("run_walk_forward", {**SHORT, "start": "2008-01-02", "windows": 3, "random": 10}),
         needs=("sample",),
     ),
+    "monte_carlo": Case(
+        "monte_carlo_analysis",
+        of_step("run_monte_carlo", {"result": RESULT, "orders": 50, "noise": 5}),
+        needs=("sample", "result"),
+    ),
     "evidence": Case(
         "evidence", of_step("examine_version", {**SHORT, "cuts": 4, "starts": 1}), needs=("sample",)
     ),
@@ -130,6 +137,13 @@ def make_home(folder: Path, needs: tuple[str, ...]) -> Path:
             "date,open,high,low,close,volume\n"
             + "".join(f"2012-01-{day:02},10,11,9,10,1000\n" for day in (3, 4, 5, 6, 9, 10))
         )
+    if "result" in needs:
+        subprocess.run(
+            [sys.executable, "-m", "launcher.command", "backtest", STRATEGY, "--symbol", "AAPL",
+             "--start", "2008-01-02", "--no-report", "--out", folder / "result"],
+            cwd=CHECKOUT, env=os.environ | {"QUARTERDECK_HOME": str(folder)}, check=True,
+            capture_output=True, timeout=600,
+        )  # fmt: skip
     return folder
 
 

@@ -40,7 +40,7 @@ from strategies.requests import (
 from tests.distributed_environment import distributed_programs, end, redis_server, running
 from tests.local_s3 import make_bucket, s3_server
 
-N_SECONDS_TO_END = 420
+N_SECONDS_TO_END = 900
 QUARTERDECK = Path(sys.executable).with_name("quarterdeck")
 OPTIONS = ("examples/macd_trend.yaml", "--symbol", "AAPL", "--start", "2012-01-03")
 

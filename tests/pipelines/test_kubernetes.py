@@ -34,7 +34,7 @@ from tests.local_s3 import make_bucket, s3_server
 from tests.pipelines.test_celery import OPTIONS, ask, files_of, second_database
 
 PROGRAM = Path(__file__).with_name("in_cluster.py")
-N_SECONDS_TO_END = 420
+N_SECONDS_TO_END = 900
 # Of the S3 server of the tests; on a real cluster these are in the Secret or the node's role.
 BUCKETS = ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")
 

@@ -27,7 +27,7 @@ from market_data.store import Store
 from pipelines.instance import dagster_environment, prepare_dagster
 from strategies.requests import Request, RequestStatus, backtest_request, get_request
 
-N_SECONDS_TO_END = 420
+N_SECONDS_TO_END = 900
 QUARTERDECK = Path(sys.executable).with_name("quarterdeck")
 
 
