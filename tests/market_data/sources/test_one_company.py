@@ -134,6 +134,8 @@ def test_months_before_another_company_stay_and_those_after_it_are_not_stored(
     one = bring(store, alpaca, clock, "30m", first=day("2023-02-01"))
     # April to September: 19 + 22 + 21 + 20 + 23 + 20 sessions.
     assert one.error.startswith("bars under ACME look like those of 2 companies: no bars for 125 ")
+    # The days of the whole series, though only its last months were looked at.
+    assert "ACME~2023,ACME,2023-02-01,2023-03-31; ACME,ACME,2023-10-02,." in one.error
     columns, _ = store.read_columns("ACME", "30m")
     np.testing.assert_array_equal(columns.ts, earlier_minutes.ns)
     # November was not even asked for: it can be no other company's.
