@@ -11,6 +11,7 @@ import pytest
 
 import market_data.loading
 import research.backtest
+import research.look_ahead
 import trading.feeding
 import trading.indicators.tail
 from market_data.building import DATED_ACTION
@@ -24,6 +25,7 @@ from research.look_ahead import Variant, check_look_ahead, choose_cuts, cuts_aff
 from research.tracks import Stage
 from tests.research.test_delisted_backtest import hold, put
 from tests.trading.making import intraday_bars, random_bars
+from trading import dtypes
 from trading.document import load_document
 from trading.expressions.strategy import resolve_strategy
 
@@ -323,6 +325,48 @@ def test_an_order_that_is_matched_with_the_next_bar_shows_in_orders_and_account(
     stages = {one.stage for one in report.differences}
     assert stages & {Stage.ORDER, Stage.ACCOUNT}
     assert Stage.INDICATOR not in stages
+
+
+def test_a_fill_that_knows_the_future_is_named_though_the_account_does_not_show_it(
+    sample, monkeypatch
+):
+    honest = research.look_ahead.run_instrument
+
+    def knowing(strategy, bound, loaded, cash):
+        result = honest(strategy, bound, loaded, cash)
+        result.run.fills["slippage"] += loaded.bars.n_bars
+        return result
+
+    monkeypatch.setattr(research.look_ahead, "run_instrument", knowing)
+    report = check(AVERAGES, sample, n_cuts=6)
+    assert {(one.stage, one.what) for one in report.differences} == {(Stage.ORDER, "fill slippage")}
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "what", "stage"),
+    [
+        ("header", "previous_session_equity", "account previous_session_equity", Stage.ACCOUNT),
+        ("orders", "stop_price", "working order 0 stop_price", Stage.ORDER),
+    ],
+)
+def test_a_state_that_knows_the_future_is_named_before_anything_comes_of_it(
+    sample, monkeypatch, part, field, what, stage
+):
+    honest = research.look_ahead.states_at
+
+    def knowing(result, stops, cash, *, favourable):
+        states = honest(result, stops, cash, favourable=favourable)
+        for state in states:
+            place = state[part][0] if part == "header" else state[part][0, 0]
+            place[field] += result.feed.matrix.shape[1]
+            if part == "orders":
+                place["state"] = dtypes.WORKING
+        return states
+
+    monkeypatch.setattr(research.look_ahead, "states_at", knowing)
+    report = check(AVERAGES, sample, n_cuts=6)
+    assert (stage, what) in {(one.stage, one.what) for one in report.differences}
+    assert {one.stage for one in report.differences} == {stage}
 
 
 def test_a_look_ahead_that_only_other_prices_show_is_found_by_the_noise(sample, monkeypatch):

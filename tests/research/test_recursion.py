@@ -178,6 +178,19 @@ def test_another_quantity_is_another_decision_though_no_condition_changes(sample
     assert report.bars_for_decisions > report.declared_bars
 
 
+def test_a_held_quantity_alone_is_another_decision(sample):
+    # The stop is never reached: what is decided is the same, and only how much is held differs.
+    report = check(
+        sample,
+        enter_long="session_bar == 0 and weekday == 0",
+        exit_long="bars_in_trade > 3",
+        size={"risk_fraction": 0.2},
+        exit={"stop_loss": "15 * atr(40)"},
+    )
+    assert report.tests[0].n_changed_conditions == 0
+    assert report.tests[0].n_changed_decisions > 0
+
+
 # Where history begins.
 
 
