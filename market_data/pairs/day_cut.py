@@ -32,8 +32,6 @@ _EARLIEST_NS, _LATEST_NS = -DAY_NS, 2 * DAY_NS
 # A last bar further back is of another day: the series has a hole there.
 _OLDEST_NS = 12 * HOUR_NS
 _FEWEST_DAYS = 20
-# At the right hour, closes of one instrument differ by much less than they move.
-_NEAR = 0.25
 # Cuts that are the same on so many of the days are one hour by two clocks.
 _SAME = 0.9
 
@@ -123,8 +121,6 @@ def detect_day_cut(daily: BarColumns, intraday: IntradayBars) -> DayCut | None:
     # A split, or a bad print, weighs no more than a day's move.
     loss = np.where(known, np.minimum(distance, usual), 0.0).sum(axis=1) / np.maximum(n_known, 1)
     best = int(np.argmin(np.where(usable, loss, np.inf)))
-    if loss[best] > _NEAR * usual:
-        return None
     chances = rows.shape[0] * np.array([_chance(distance[best], other) for other in distance])
     chances[best] = 0.0
     same = _shares_of_equal(rows, rows[best]) >= _SAME

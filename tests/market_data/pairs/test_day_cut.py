@@ -110,7 +110,7 @@ def test_no_hour_is_claimed_where_the_bars_cannot_tell(two_years, fx):
 
 def test_bars_of_another_instrument_that_moves_alike_tell_no_hour(two_years):
     days = days_cut(two_years, "UTC", 24)
-    own = np.random.default_rng(31).normal(0, 3e-3, days.n_bars).cumsum()
+    own = np.random.default_rng(31).normal(0, 1.3e-3, days.n_bars).cumsum()
     alike = BarColumns(days.ts, days.session, days.prices * np.exp(own))
     assert detect_day_cut(alike, within(two_years)) is None
 
