@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from sqlalchemy import Engine
@@ -86,7 +87,9 @@ class Daemon:
 @pytest.fixture
 def daemon(tmp_path: Path, postgres_url: str, monkeypatch) -> Iterator[Daemon]:
     programs = distributed_programs()
-    with s3_server():
+    with s3_server() as address:
+        # The manifests name the bucket, and the server is this process's: a test before made it.
+        urlopen(Request(f"{address}/moto-api/reset", method="POST")).close()
         secret = {name: os.environ[name] for name in BUCKETS} | {
             "QUARTERDECK_DATABASE_URL": postgres_url,
             "DAGSTER_POSTGRES_URL": second_database(postgres_url),
