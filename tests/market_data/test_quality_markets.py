@@ -216,3 +216,24 @@ def test_a_wrong_unit_says_how_many_times_too_much_it_is(factor, minutes, xnys):
         assert found.check == ("wrong_volume_unit" if rows == 4 else "wrong_unit")
         assert (found.severity, found.measure) == (Severity.ERROR, factor)
         assert f"{factor:g} times" in found.evidence
+
+
+@pytest.mark.parametrize("missing", [np.nan, 0.0])
+@pytest.mark.parametrize(
+    ("sides", "told"), [(["bid"], "no bid"), (["ask"], "no ask"), (["bid", "ask"], "")]
+)
+def test_a_bid_or_an_ask_alone_is_told_and_a_minute_without_quotes_is_not(
+    sides, told, missing, xnys
+):
+    bars = corrupting.sound_minutes(xnys, 3, date(2023, 2, 10))
+    i = within(bars)
+    for side in sides:
+        getattr(bars, side)[:, i] = missing
+    found = check_columns(
+        bars.ts, bars.prices, symbol="X", timeframe="1m", sessions=xnys, bid=bars.bid, ask=bars.ask
+    )
+    serious = at_least(found, Severity.WARNING)
+    assert [(one.check, one.first_ts) for one in serious] == (
+        [("one_sided_quotes", bars.ts[i])] if told else []
+    )
+    assert all(told in one.evidence for one in serious)
