@@ -12,6 +12,7 @@ from foundation.errors import DataError
 from market_data import checks
 from market_data.checks import Finding, Findings
 from market_data.columns import BarColumns
+from market_data.companies import Companies
 from market_data.placing import Placer
 from market_data.provenance import PartProvenance
 from market_data.raw import RawBars
@@ -85,6 +86,7 @@ def check_answer(
     repair: bool,
     drop_unscheduled: bool,
     sparse: bool,
+    companies: Companies | None = None,
 ) -> tuple[BarColumns, NDArray[np.bool_], tuple[Finding, ...]]:
     """Check bars as an import does, and place them in their sessions.
 
@@ -98,6 +100,9 @@ def check_answer(
         As for an import.
     sparse : bool
         Bars come only of times with trades, and the source names their length.
+    companies : callable, optional
+        Tells whose bars each session's are: between two companies none are
+        missing.
 
     Returns
     -------
@@ -131,7 +136,10 @@ def check_answer(
     columns, outside = placer.place(raw, ns)
     placer.finish(int((ns[1:] < ns[:-1]).sum()), raw.n_bars)
     findings.add_all(checks.check_quotes(columns))
-    findings.add_all(checks.find_gaps(table, frame, columns, outside))
+    gaps = checks.GapCheck(table, frame)
+    if columns.n_bars:
+        gaps.take(columns.session, outside)
+    findings.add_all(gaps.finish(companies))
     adjusted = checks.find_adjusted_prices(columns, actions)
     if adjusted:
         raise DataError(

@@ -15,7 +15,9 @@ from foundation.progress import Progress
 from market_data.action_records import ACTION_RECORD, known_actions
 from market_data.checks import Finding
 from market_data.columns import BarColumns
+from market_data.listings import read_listings
 from market_data.provenance import Provenance
+from market_data.securities import companies_of
 from market_data.sessions import SessionTable, date_of, days_of
 from market_data.sources.answers import (
     Comparison,
@@ -120,6 +122,7 @@ def keep(
         repair=run.options.repair,
         drop_unscheduled=run.options.drop_unscheduled,
         sparse=not run.source.whole_answers,
+        companies=companies_of(read_listings(run.store), run.stored_as),
     )
     over = completed(columns, outside, table, run.frame, run.now_ns)
     chosen = over & (columns.session >= partition.first) & (columns.session <= partition.last)
