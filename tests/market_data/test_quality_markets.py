@@ -237,3 +237,12 @@ def test_a_bid_or_an_ask_alone_is_told_and_a_minute_without_quotes_is_not(
         [("one_sided_quotes", bars.ts[i])] if told else []
     )
     assert all(told in one.evidence for one in serious)
+
+
+def test_a_share_that_some_days_hardly_trade_has_no_volume_spikes(xnys):
+    # A hundred times the median is 2.3 sigmas here: some three days in a year.
+    days = corrupting.sound_days(xnys, 4)
+    days = replace(days, bid=None, ask=None, halted=None, prices=days.prices.copy())
+    days.prices[4] = np.ceil(1e5 * np.random.default_rng(1).lognormal(0, 2.0, days.n_bars))
+    assert (days.prices[4] > 100 * np.median(days.prices[4])).sum() >= 2
+    assert found_in(days, xnys, "1d") == []
