@@ -556,8 +556,8 @@ class MoveCheck:
     def __init__(self, actions: NDArray[np.void]) -> None:
         self._actions = actions
         self._before: tuple[float, int] | None = None
-        self._n_large = 0
-        self._large = ""
+        # Of each large move: close and session before it, close and session after it.
+        self._large: list[NDArray[np.float64]] = []
         self._edges: list[BarColumns] = []
 
     def take(self, columns: BarColumns) -> None:
@@ -575,15 +575,18 @@ class MoveCheck:
         splits = self._actions["ex_date"][self._actions["split_ratio"] != 1]
         large = large[~np.isin(session[large], splits)]
         if large.shape[0]:
-            self._n_large += large.shape[0]
-            i = int(large[0])
-            self._large = self._large or (
-                f"{close[i - 1]:g} to {close[i]:g} on {np.datetime64(int(session[i]), 'D')}"
-            )
+            moves = (close[large - 1], session[large - 1], close[large], session[large])
+            self._large.append(np.stack([np.asarray(one, np.float64) for one in moves]))
         self._before = (float(close[-1]), int(session[-1]))
 
-    def finish(self) -> list[Finding]:
+    def finish(self, companies: Companies | None = None) -> list[Finding]:
         """Report what was found.
+
+        Parameters
+        ----------
+        companies : Companies, optional
+            Whose bars those of a session are: from one company to the next
+            there is no move.
 
         Raises
         ------
@@ -594,17 +597,25 @@ class MoveCheck:
         if self._edges:
             tables = [edges.to_table() for edges in self._edges]
             findings += find_adjusted_prices(BarColumns.from_tables(tables), self._actions)
-        if self._n_large:
+        large = np.concatenate([np.zeros((4, 0)), *self._large], axis=1)
+        if companies is not None and large.shape[1]:
+            whose = companies(large[[1, 3]].astype(np.int64).ravel()).reshape(2, -1)
+            large = large[:, whose[0] == whose[1]]
+        n_large = large.shape[1]
+        if n_large:
+            before, _, after, day = large[:, 0]
             text = (
-                f"{self._n_large} closes move by more than {LARGE_MOVE:.0%}, first {self._large}; "
-                "a split needs its corporate action"
+                f"{n_large} closes move by more than {LARGE_MOVE:.0%}, first {before:g} to "
+                f"{after:g} on {np.datetime64(int(day), 'D')}; a split needs its corporate action"
             )
-            findings.append(Finding("large_moves", self._n_large, text))
+            findings.append(Finding("large_moves", n_large, text))
         return findings
 
 
-def find_large_moves(columns: BarColumns, actions: NDArray[np.void]) -> list[Finding]:
+def find_large_moves(
+    columns: BarColumns, actions: NDArray[np.void], companies: Companies | None = None
+) -> list[Finding]:
     """Report closes that jump as at a split which no corporate action explains."""
     moves = MoveCheck(actions)
     moves.take(columns)
-    return [found for found in moves.finish() if found.name == "large_moves"]
+    return [found for found in moves.finish(companies) if found.name == "large_moves"]

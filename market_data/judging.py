@@ -226,9 +226,10 @@ class Judge:
         if quotes is not None:
             quotes.finish(findings)
         reused = self._check_reuse(reuse)
-        known = companies_of(read_listings(self._store), self.instrument.symbol)
-        findings.add_all(gaps.finish(known or companies_of_reused(reused)))
-        findings.add_all(moves.finish())
+        listed = companies_of(read_listings(self._store), self.instrument.symbol)
+        companies = listed or companies_of_reused(reused)
+        findings.add_all(gaps.finish(companies))
+        findings.add_all(moves.finish(companies))
 
     def _check_reuse(self, reuse: ReuseCheck) -> list[ReusedTicker]:
         """Refuse bars of several companies under one ticker, unless the listings tell."""

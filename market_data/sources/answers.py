@@ -145,7 +145,7 @@ def check_answer(
         raise DataError(
             f"{adjusted[0].message.split(':')[0]}: they are adjusted, where raw ones are needed"
         )
-    findings.add_all(checks.find_large_moves(columns, actions))
+    findings.add_all(checks.find_large_moves(columns, actions, companies))
     return columns, outside, findings.as_tuple()
 
 

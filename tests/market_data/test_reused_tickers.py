@@ -7,6 +7,7 @@ alike, 127 times the money traded) and WM (Washington Mutual until it failed in
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -190,6 +191,16 @@ def test_years_without_a_bar_of_one_company_are_missing(store, tmp_path, parts):
     write_listings(store, Listings((Security("FB", (Ticker("FB"),)),)))
     report = import_file(store, write(tmp_path, *parts), symbol="FB")
     assert gaps_in(report) == ["missing_sessions", "long_gap"]
+
+
+def test_from_one_company_to_the_next_the_price_does_not_move(store, tmp_path, parts):
+    dearer = replace(parts[1], prices=parts[1].prices * np.array([4.0, 4, 4, 4, 1])[:, None])
+    path = write(tmp_path, parts[0], dearer)
+    apart = import_file(store, path, symbol="FB", split_listing=True)
+    assert "large_moves" not in [one.name for one in apart.findings]
+    write_listings(store, Listings((Security("FB", (Ticker("FB"),)),)))
+    joined = import_file(store, path, symbol="FB", overwrite=True)
+    assert {one.name: one.count for one in joined.findings}["large_moves"] == 1
 
 
 def test_split_listing_keeps_the_companies_apart(store, tmp_path, parts):
