@@ -165,6 +165,19 @@ def test_lock_holds_for_a_security_under_its_other_ticker(engine, request_, tmp_
     assert not guard(engine, replace(request_, symbols=("OTHER",)), own).locks
 
 
+def test_sets_tried_under_a_security_s_other_ticker_count(engine, request_, tmp_path):
+    own = noise_store(tmp_path, N_SESSIONS, 2)
+    home, declared = tmp_path / "home", declared_values(request_.document)
+    first = run_recorded_sweep(engine, request_, declared, own, ChoiceOptions(), home=home)
+    tickers = (Ticker("NOISE", None, date(2012, 1, 31)), Ticker("NEW", date(2012, 2, 1), None))
+    write_listings(own, Listings((Security("NEW", tickers),)))
+    renamed = replace(request_, symbols=("NEW",))
+    again = run_recorded_sweep(engine, renamed, declared, own, ChoiceOptions(), home=home)
+    n_sets = len(first.study.sets)
+    assert first.about["choice"]["trials"]["n_sets_tried"] == n_sets
+    assert again.about["choice"]["trials"]["n_sets_tried"] == 2 * n_sets
+
+
 @pytest.mark.parametrize(
     ("run", "options"),
     [
