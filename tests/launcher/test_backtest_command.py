@@ -6,9 +6,11 @@ import inspect
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -66,13 +68,27 @@ def test_no_report_and_no_record_leave_them_out(run: Run, strategy: Path, tmp_pa
 def test_result_that_cannot_be_recorded_is_whole_and_said(
     run: Run, home: Path, strategy: Path, tmp_path: Path
 ) -> None:
-    (home / "quarterdeck.sqlite").write_bytes(b"this is no database" * 100)
+    assert run("runs").code == 0
     out = tmp_path / "out"
-    answer = run("backtest", strategy, "--out", out, "--no-report")
+    with closing(sqlite3.connect(home / "quarterdeck.sqlite")) as another:
+        another.execute("BEGIN IMMEDIATE")  # Others may read, but not write.
+        answer = run("backtest", strategy, "--out", out, "--no-report")
     assert answer.code == 1
     assert answer.error.startswith(f"the result is in {out}, but could not be recorded: ")
     assert "--no-record" in answer.error
     assert names_in(out) == RESULT_FILES
+
+
+@pytest.mark.parametrize("recorded", ["--record", "--no-record"])
+def test_nothing_runs_where_the_record_can_t_tell_what_is_locked(
+    run: Run, home: Path, strategy: Path, tmp_path: Path, recorded: str
+) -> None:
+    (home / "quarterdeck.sqlite").write_bytes(b"this is no database" * 100)
+    out = tmp_path / "out"
+    answer = run("backtest", strategy, "--out", out, "--no-report", recorded)
+    assert answer.code == 1
+    assert "quarterdeck.sqlite can't be used: file is not a database" in answer.error
+    assert not out.exists()
 
 
 def test_dates_are_sessions_and_both_are_included(run: Run, strategy: Path, tmp_path: Path) -> None:
@@ -198,6 +214,8 @@ def test_ctrl_c_ends_with_130_and_leaves_no_result(
         cwd=CHECKOUT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # Where a shell runs the tests in the background, they and theirs ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     # Python is up once it has opened files of the checkout.
     while not any("launcher" in name for name in _open_or_mapped(process.pid)):

@@ -101,7 +101,8 @@ def test_sum_over_all_volume_is_a_level_and_compared_by_its_changes(sample):
 def test_condition_on_the_level_of_a_sum_is_named_and_fails(sample):
     report = check(sample, indicators={"flow": "obv()"}, enter_long="flow > 500000000")
     assert not report.passed
-    assert report.recommended_bars is not None  # Values are alike but for the level.
+    assert report.bars_for_values is not None  # Values are alike but for the level.
+    assert report.recommended_bars is None
     assert report.level_conditions == ("enter_long[0]: flow > 500000000",)
 
 
