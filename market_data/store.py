@@ -459,7 +459,12 @@ class Store:
         if there:
             return f"no {timeframe} bars of {symbol} are stored; there are {', '.join(there)}"
         symbols = self.symbols()
-        known = f"stored are {', '.join(symbols[:8])}" if symbols else "the store is empty"
+        if not symbols:
+            return (
+                f"no bars of {symbol} are stored; the store is empty: `quarterdeck import sample` "
+                "brings the sample set"
+            )
+        known = f"stored are {', '.join(symbols[:8])}"
         return f"no bars of {symbol} are stored; {known}"
 
     def series_folder(self, symbol: str, timeframe: str) -> Place:

@@ -106,17 +106,18 @@ def _markers(
     through it, and its name says where it is.
     """
     if i_plateau == i_peak:
-        return [("Plateau and peak", i_plateau, "square-open")]
+        return [("Plateau and peak", i_plateau, "square")]
     peak = sets[i_peak]
     away = {name: peak[name] for name, value in rest.items() if peak[name] != value}
     name = f"Peak, at {words(away)}" if away else "Peak"
-    return [("Plateau", i_plateau, "square-open"), (name, i_peak, "star-open")]
+    return [("Plateau", i_plateau, "square"), (name, i_peak, "star")]
 
 
 def _marker(symbol: str, theme: Theme) -> dict[str, object]:
-    # Amber stands out on both ends of the ramp and on both grounds.
+    # Filled with the ground, amber stands out from every colour of the ramp.
     return {
-        "symbol": symbol, "size": 19, "color": look.AMBER, "line": {"width": 3, "color": look.AMBER},
+        "symbol": symbol, "size": 19, "color": look.GROUNDS[theme].hover,
+        "line": {"width": 3, "color": look.AMBER},
     }  # fmt: skip
 
 
@@ -242,7 +243,7 @@ def sweep_chart(
 
 
 _SYMBOLS = {
-    "Plateau": "square-open", "Peak": "star-open", "Plateau and peak": "square-open",
+    "Plateau": "square", "Peak": "star", "Plateau and peak": "square",
 }  # fmt: skip
 
 
