@@ -278,7 +278,13 @@ class Store:
         for _ in range(_N_TRIES):
             with series_lock(folder):
                 before, version = read_series_version(folder / "series.json")
-                after = change(before)
+                try:
+                    after = change(before)
+                except FileNotFoundError:
+                    # In a bucket, someone else may have replaced what was about to be read.
+                    if read_series_version(folder / "series.json")[1] == version:
+                        raise
+                    continue
                 if after is None:
                     return before
                 if after != before:

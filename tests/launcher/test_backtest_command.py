@@ -214,17 +214,23 @@ def test_ctrl_c_ends_with_130_and_leaves_no_result(
         cwd=CHECKOUT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # Where a shell runs the tests in the background, they and theirs ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=_hear_ctrl_c,
     )
     # Python is up once it has opened files of the checkout.
     while not any("launcher" in name for name in _open_or_mapped(process.pid)):
         assert process.poll() is None
         time.sleep(0.01)
+    mask = Path(f"/proc/{process.pid}/status").read_text()
     process.send_signal(signal.SIGINT)
-    process.communicate()
-    assert process.returncode == 130
+    _, error = process.communicate()
+    assert process.returncode == 130, f"{error.decode()}\n{mask}"
     assert not out.exists()
+
+
+def _hear_ctrl_c() -> None:
+    """Undo in a child what a background shell or another test has set: signals ignored, or held."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _open_or_mapped(pid: int) -> list[str]:

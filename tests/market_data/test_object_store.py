@@ -157,6 +157,32 @@ def test_writers_on_several_machines_lose_no_bar(remote):
     assert sorted(series.sources) == ["0", "1", "2"]
 
 
+def test_a_writer_whose_files_are_replaced_before_it_reads_them_begins_again(remote, monkeypatch):
+    import market_data.series as module
+
+    whole = minutes(JANUARY, 15)
+    write(remote, whole.select(slice(0, 5)))
+    read, others = module.read_parquet, [whole.select(slice(5, 10))]
+
+    def read_late(path):
+        if others:
+            write(remote, others.pop())
+        return read(path)
+
+    monkeypatch.setattr(module, "read_parquet", read_late)
+    write(remote, whole.select(slice(10, 15)))
+    assert others == []
+    assert remote.read_columns("X", "1m")[0].equals(whole)
+
+
+def test_a_file_of_a_series_that_is_gone_is_an_error_and_no_race(remote):
+    write(remote, minutes(JANUARY, 5))
+    folder = remote.series_folder("X", "1m")
+    (folder / remote.find_series("X", "1m").files[0].name).unlink()
+    with pytest.raises(FileNotFoundError):
+        write(remote, minutes(JANUARY, 15))
+
+
 def test_a_writer_that_dies_before_naming_its_files_changes_nothing_for_readers(
     remote, monkeypatch
 ):

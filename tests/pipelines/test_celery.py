@@ -30,6 +30,7 @@ from foundation.migration import migrate
 from foundation.objects import ObjectPath
 from market_data.sample_set import load_sample
 from market_data.store import Store, open_store
+from pipelines.instance import prepare_dagster
 from strategies.requests import (
     Request,
     RequestStatus,
@@ -253,6 +254,7 @@ def test_steps_on_a_worker_give_the_files_of_one_process(
 ):
     # The run itself is here, on Dagster's own storage; only its steps are the worker's.
     shutil.copy(CHECKOUT / "deploy" / "dagster.yaml", machines.dagster_home)
+    prepare_dagster(machines.home)
     config = tmp_path / "config.yaml"
     options = {"strategy": OPTIONS[0], "symbols": ["AAPL"], "start": OPTIONS[4]}
     config.write_text(yaml.safe_dump({"ops": {"run_backtest": {"config": options}}}))
