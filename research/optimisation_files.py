@@ -21,15 +21,15 @@ from research.set_figures import is_lower_better, set_returns
 from research.study_page import PAGE_FILE, Section, StudyPage, render_study
 from research.study_parts import (
     LABELS,
-    deflation_tile,
+    choice_tiles,
     describe_prepared,
     document_of,
+    figure_label,
     figure_text,
     headline,
     notes_for_page,
     nullable,
     openings_grid,
-    tone_of,
     trials_pairs,
     verdict,
     write_json,
@@ -185,21 +185,9 @@ def _trials_chart(study: Optimisation, sign: float) -> Any:
 
 
 def _tiles(study: Optimisation, standing: Standing, about: dict[str, Any]) -> tuple[Tile, ...]:
-    plateau, peak = about["plateau"], about["peak"]
-    if plateau is None:
-        return (Tile("Sets tried", f"{study.trials.n_sets:,}", "none can be chosen"),)
-    objective = study.options.objective
-    name = LABELS.get(objective, look.words(objective).capitalize())
-    return (
-        Tile("Plateau", figure_text(objective, plateau[objective]), name,
-             tone_of(plateau[objective])),
-        Tile("Peak", figure_text(objective, peak[objective]), name, ""),
-        Tile("Return", look.percent(plateau["total_return"], 1), "of the plateau, in sample",
-             tone_of(plateau["total_return"])),
-        Tile("Largest drawdown", look.percent(plateau["max_drawdown"], 1), "of the plateau"),
-        Tile("Sets tried", f"{study.trials.n_sets:,}", f"{study.count(TrialState.PRUNED):,} pruned"),
-        deflation_tile(plateau, standing),
-    )  # fmt: skip
+    n_pruned = study.count(TrialState.PRUNED)
+    sets = Tile("Sets tried", f"{study.trials.n_sets:,}", f"{n_pruned:,} pruned")
+    return choice_tiles(study.options.objective, sets, standing, about)
 
 
 def _sections(
@@ -237,7 +225,7 @@ def _best_grid(study: Optimisation) -> Grid:
     sign = -1.0 if is_lower_better(study.options.objective) else 1.0
     objective = study.options.objective
     figures = [name for name in _SHOWN if name != objective]
-    head = LABELS.get(objective, look.words(objective).capitalize())
+    head = figure_label(objective)
     rows = tuple(
         (
             "plateau" if i == choice.i_plateau else "peak" if i == choice.i_peak else "",

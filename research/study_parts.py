@@ -136,6 +136,11 @@ def figure_columns(figures: Mapping[str, FloatArray], taken: Sequence[str]) -> d
     return columns
 
 
+def figure_label(figure: str) -> str:
+    """Return a figure's name as a heading."""
+    return LABELS.get(figure, look.words(figure).capitalize())
+
+
 def figure_text(name: str, value: float | None) -> str:
     """Write a figure for people."""
     if name.startswith("n_"):
@@ -175,6 +180,26 @@ def deflation_tile(judged: Mapping[str, float | None], standing: Standing) -> Ti
     return Tile(
         "Deflated Sharpe", look.percent(value, 1), f"{standing.all.n_sets:,} sets on record", tone
     )
+
+
+def choice_tiles(
+    objective: str, sets: Tile, standing: Standing, about: Mapping[str, Any]
+) -> tuple[Tile, ...]:
+    """Return the tiles of a choice among sets; `sets` says how many there were."""
+    plateau, peak = about["plateau"], about["peak"]
+    if plateau is None:
+        return (Tile(sets.label, sets.value, "none can be chosen"),)
+    name = figure_label(objective)
+    return (
+        Tile("Plateau", figure_text(objective, plateau[objective]), name,
+             tone_of(plateau[objective])),
+        Tile("Peak", figure_text(objective, peak[objective]), name, ""),
+        Tile("Return", look.percent(plateau["total_return"], 1), "of the plateau, in sample",
+             tone_of(plateau["total_return"])),
+        Tile("Largest drawdown", look.percent(plateau["max_drawdown"], 1), "of the plateau"),
+        sets,
+        deflation_tile(plateau, standing),
+    )  # fmt: skip
 
 
 def trials_pairs(

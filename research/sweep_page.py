@@ -15,13 +15,12 @@ from research.plateau import Choice, telling
 from research.report_parts import Grid, Level, Note, Tile
 from research.study_page import Section, StudyPage, render_study
 from research.study_parts import (
-    LABELS,
-    deflation_tile,
+    choice_tiles,
+    figure_label,
     figure_text,
     headline_of,
     notes_for_page,
     openings_grid,
-    tone_of,
     trials_pairs,
     verdict,
 )
@@ -105,20 +104,8 @@ def figure_of(sweep: Sweep, name: str) -> FloatArray:
 def _tiles(
     sweep: Sweep, objective: str, standing: Standing, about: dict[str, Any]
 ) -> tuple[Tile, ...]:
-    plateau, peak = about["plateau"], about["peak"]
-    if plateau is None:
-        return (Tile("Sets", f"{len(sweep.sets):,}", "none can be chosen"),)
-    name = _label(objective)
-    return (
-        Tile("Plateau", figure_text(objective, plateau[objective]), name,
-             tone_of(plateau[objective])),
-        Tile("Peak", figure_text(objective, peak[objective]), name, ""),
-        Tile("Return", look.percent(plateau["total_return"], 1), "of the plateau, in sample",
-             tone_of(plateau["total_return"])),
-        Tile("Largest drawdown", look.percent(plateau["max_drawdown"], 1), "of the plateau"),
-        Tile("Sets", f"{len(sweep.sets):,}", f"{len(sweep.skipped):,} left out"),
-        deflation_tile(plateau, standing),
-    )  # fmt: skip
+    sets = Tile("Sets", f"{len(sweep.sets):,}", f"{len(sweep.skipped):,} left out")
+    return choice_tiles(objective, sets, standing, about)
 
 
 def _sections(
@@ -157,10 +144,6 @@ def _sections(
     )  # fmt: skip
 
 
-def _label(figure: str) -> str:
-    return LABELS.get(figure, look.words(figure).capitalize())
-
-
 def _columns(objective: str) -> list[str]:
     return list(dict.fromkeys((objective, *_SHOWN)))
 
@@ -177,7 +160,7 @@ def _choice_grid(sweep: Sweep, about: dict[str, Any]) -> Grid:
     )
     return Grid(
         "Plateau and peak",
-        ("Choice", *sweep.values, *(_label(one) for one in columns)),
+        ("Choice", *sweep.values, *(figure_label(one) for one in columns)),
         rows,
         frozenset(("Choice",)),
         "All figures are in sample: they say what fitted the past. A walk-forward analysis says "
@@ -210,7 +193,7 @@ def _neighbour_grid(
     )
     hidden = len(order) - len(rows)
     note = f"The nearest {len(rows):,} of {len(order):,}." if hidden else ""
-    heads = ("Steps away", *sweep.values, *(_label(one) for one in columns))
+    heads = ("Steps away", *sweep.values, *(figure_label(one) for one in columns))
     return Grid(title, heads, rows, frozenset(("Steps away",)), note)
 
 
@@ -234,7 +217,7 @@ def _telling_grid(sweep: Sweep, choice: Choice, objective: str) -> Grid:
         for name, share in telling(sweep.values, sweep.sets, choice.scores).items()
     )
     return Grid(
-        f"{_label(objective)}: what it hangs on",
+        f"{figure_label(objective)}: what it hangs on",
         ("Parameter", "Range", "Values", "Variance explained"),
         rows,
         frozenset(("Parameter", "Range")),
@@ -258,9 +241,9 @@ def _best_grid(sweep: Sweep, choice: Choice, objective: str) -> Grid:
         )
         for i in best
     )
-    heads = ("Choice", *sweep.values, f"{_label(objective)} around it")
+    heads = ("Choice", *sweep.values, f"{figure_label(objective)} around it")
     return Grid(
-        f"The {len(best)} best plateaus", (*heads, *(_label(one) for one in columns)), rows,
+        f"The {len(best)} best plateaus", (*heads, *(figure_label(one) for one in columns)), rows,
         frozenset(("Choice",)),
     )  # fmt: skip
 
